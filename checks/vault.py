@@ -1,0 +1,119 @@
+"""Whether Vault is open, has what the program relies on, and gives the token the rights that it needs."""
+
+import json
+from collections.abc import Mapping
+
+from checks.errors import AnswerError
+from checks.servers import Server
+from config.settings import Settings
+
+
+def problems(settings: Settings, vault: Server) -> list[str]:
+    """List what stands in the way. Raises CheckError when Vault cannot be asked."""
+    # Ask for 200 in every state, since the answer tells which one it is.
+    codes = {"standbycode": 200, "sealedcode": 200, "uninitcode": 200, "performancestandbycode": 200}
+    health = vault.get("/v1/sys/health", **codes)
+    if not health["initialized"]:
+        return [f"Vault at {vault.address} is not initialised: `vault operator init`"]
+    if health["sealed"]:
+        return [f"Vault at {vault.address} is sealed: `vault operator unseal`"]
+    if settings.providers.vault_logs_in:
+        return []  # the provider's own token is not known here, and this one has nothing to do with it
+    if not vault.has_token:
+        return [
+            f"no token for Vault at {vault.address}: set it with "
+            f"`pulumi config set --secret {vault.token_setting}`, or VAULT_TOKEN"
+        ]
+    return [*_rights(settings, vault), *_secret_engine(settings, vault), *_login_backend(settings, vault)]
+
+
+def needed_rights(settings: Settings) -> dict[str, set[str]]:
+    """Say which capabilities the components use on which API paths."""
+    name, mount = settings.registry.name, settings.vault.mount
+    rights = {f"sys/policies/acl/{name}": {"create", "update", "read", "delete"}}
+    for key in ("http", "users", *(["config"] if settings.config_secrets else [])):
+        rights[f"{mount}/data/{name}/{key}"] = {"create", "update", "read"}
+        rights[f"{mount}/metadata/{name}/{key}"] = {"read", "delete"}
+    if settings.vault.identity == "workload":
+        backend = settings.vault.workload.backend
+        rights[f"auth/{backend}/role/{name}"] = {"create", "update", "read", "delete"}
+        if settings.vault.workload.create_backend:
+            rights[f"sys/auth/{backend}"] = {"create", "update", "delete", "sudo"}
+            rights[f"auth/{backend}/config"] = {"create", "update", "read"}
+            rights["sys/auth"] = {"read"}
+    if settings.providers.vault_makes_child_token:
+        rights["auth/token/create"] = {"update"}
+    return rights
+
+
+def _rights(settings: Settings, vault: Server) -> list[str]:
+    needed = needed_rights(settings)
+    try:
+        granted = vault.post("/v1/sys/capabilities-self", {"paths": sorted(needed)})["data"]
+    except AnswerError as error:
+        if error.status == 403:
+            return [
+                f"Vault at {vault.address} does not accept the token in {vault.token_setting} "
+                "(wrong, expired, or without the default policy): make a new one"
+            ]
+        raise
+    missing = {
+        path: rights
+        for path, rights in needed.items()
+        if "root" not in granted[path] and not rights <= set(granted[path])
+    }
+    if not missing:
+        return []
+    advice = ""
+    if "auth/token/create" in missing:
+        advice = "\n(auth/token/create is for the provider's own short-lived token; without it set vault:skipChildToken)"
+    return [
+        f"the token in {vault.token_setting} lacks rights at Vault at {vault.address}; its policy needs:\n"
+        f"{_stanzas(missing)}{advice}"
+    ]
+
+
+def _stanzas(rights: Mapping[str, set[str]]) -> str:
+    return "\n".join(
+        f'path "{path}" {{\n  capabilities = {json.dumps(sorted(capabilities))}\n}}'
+        for path, capabilities in sorted(rights.items())
+    )
+
+
+def _secret_engine(settings: Settings, vault: Server) -> list[str]:
+    mount = settings.vault.mount
+    engine = _mount(vault, mount)
+    if engine is None:
+        return [
+            f"Vault at {vault.address} has no secret engine at {mount}/, or the token may not see it: "
+            f"`vault secrets enable -path={mount} kv-v2`, or set vault.mount"
+        ]
+    if engine["type"] != "kv" or (engine["options"] or {}).get("version") != "2":
+        return [
+            f"the secret engine at {mount}/ of Vault at {vault.address} is no KV version 2: set vault.mount "
+            f"to one, or for a KV version 1 `vault kv enable-versioning {mount}`"
+        ]
+    return []
+
+
+def _login_backend(settings: Settings, vault: Server) -> list[str]:
+    workload = settings.vault.workload
+    if settings.vault.identity != "workload" or workload.create_backend:
+        return []
+    if _mount(vault, f"auth/{workload.backend}"):
+        return []
+    return [
+        f"Vault at {vault.address} has no auth backend at {workload.backend}/, or the token may not see it: "
+        "`nomad setup vault` makes one, or set vault.workload.createBackend to true"
+    ]
+
+
+def _mount(vault: Server, path: str) -> Mapping[str, object] | None:
+    """Describe an engine or a backend; 403 is also Vault's word for one that is not there."""
+    try:
+        data: Mapping[str, object] = vault.get(f"/v1/sys/internal/ui/mounts/{path}")["data"]
+    except AnswerError as error:
+        if error.status in (400, 403, 404):
+            return None
+        raise
+    return data

@@ -1,0 +1,1 @@
+"""What Pulumi creates: one ComponentResource a file."""

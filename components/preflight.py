@@ -1,0 +1,40 @@
+"""The checks that guard a deploy: some before anything is created, one just before the job."""
+
+import pulumi
+from checks.errors import CheckError
+from checks.preflight import preflight as check
+from checks.servers import Servers
+from checks.volume import require_offered
+
+from config.settings import Settings
+
+
+def preflight(settings: Settings) -> None:
+    """Ask the servers, at preview too, whether this deploy can work at all.
+
+    Raises RunError, which the engine prints without a traceback, with every reason why not.
+    """
+    if not settings.auth.users:
+        pulumi.log.warn(
+            "docker-registry:auth.users is empty, so nobody can log in: "
+            "`python -m ops users set NAME` adds a user"
+        )
+    try:
+        with Servers(settings.providers) as servers:
+            check(settings, servers)
+    except CheckError as error:
+        raise pulumi.RunError(str(error)) from None
+
+
+def volume_offered(settings: Settings) -> pulumi.ResourceHook:
+    """Stop before the job if no Nomad client offers the volume; by then the directory is there.
+
+    Not part of the preflight: Nomad does not start with a host_volume whose directory is missing.
+    """
+
+    def require(_: pulumi.ResourceHookArgs) -> None:
+        if settings.storage.kind == "static":
+            with Servers(settings.providers) as servers:
+                require_offered(servers.nomad, settings)
+
+    return pulumi.ResourceHook("volume-offered", require)

@@ -1,0 +1,1 @@
+"""What the user writes: typed settings, and the model of the registry's own config.yml. No Pulumi here."""

@@ -1,0 +1,134 @@
+"""Where Nomad, Consul and Vault are: the providers' own configuration, read the way the providers read it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from config.problems import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """One server's API: address with scheme, token, and how TLS to it is checked."""
+
+    name: str
+    setting: str
+    address: str
+    token: str | None = None
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    skip_verify: bool = False
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.name} at {self.address})"  # the token stays out of logs and tracebacks
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Keys:
+    """A provider's configuration keys and the environment variables it falls back to."""
+
+    name: str
+    address: tuple[str, str]
+    token: tuple[str, str]
+    ca_file: tuple[str, str]
+    cert_file: tuple[str, str]
+    key_file: tuple[str, str]
+    skip_verify: tuple[str, str]
+    example: str
+
+
+# Source: the configuration references of pulumi-nomad 2.6, pulumi-consul 3.15 and pulumi-vault 7.14.
+NOMAD = _Keys(
+    name="Nomad",
+    address=("nomad:address", "NOMAD_ADDR"),
+    token=("nomad:secretId", "NOMAD_TOKEN"),
+    ca_file=("nomad:caFile", "NOMAD_CACERT"),
+    cert_file=("nomad:certFile", "NOMAD_CLIENT_CERT"),
+    key_file=("nomad:keyFile", "NOMAD_CLIENT_KEY"),
+    skip_verify=("nomad:skipVerify", "NOMAD_SKIP_VERIFY"),
+    example="http://nas.homelab.local:4646",
+)
+CONSUL = _Keys(
+    name="Consul",
+    address=("consul:address", "CONSUL_HTTP_ADDR"),
+    token=("consul:token", "CONSUL_HTTP_TOKEN"),
+    ca_file=("consul:caFile", "CONSUL_CACERT"),
+    cert_file=("consul:certFile", "CONSUL_CLIENT_CERT"),
+    key_file=("consul:keyFile", "CONSUL_CLIENT_KEY"),
+    skip_verify=("consul:insecureHttps", "CONSUL_HTTP_SSL_SKIP"),
+    example="nas.homelab.local:8500",
+)
+VAULT = _Keys(
+    name="Vault",
+    address=("vault:address", "VAULT_ADDR"),
+    token=("vault:token", "VAULT_TOKEN"),
+    ca_file=("vault:caCertFile", "VAULT_CACERT"),
+    cert_file=("vault:certFile", "VAULT_CLIENT_CERT"),
+    key_file=("vault:keyFile", "VAULT_CLIENT_KEY"),
+    skip_verify=("vault:skipTlsVerify", "VAULT_SKIP_VERIFY"),
+    example="https://vault.homelab.local:8200",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Providers:
+    """The three servers that the program talks to."""
+
+    nomad: Endpoint
+    consul: Endpoint
+    vault: Endpoint
+    vault_logs_in: bool  # the Vault provider gets its own token (vault:authLogin…), so we have none to check
+    vault_makes_child_token: bool  # the Vault provider works with a short-lived child of the token
+
+    @classmethod
+    def read(cls, config: Mapping[str, str], env: Mapping[str, str]) -> tuple[Self | None, list[Problem]]:
+        """Read the providers' keys from the whole stack configuration, else from the environment."""
+        problems: list[Problem] = []
+        endpoints = [_endpoint(keys, config, env, problems) for keys in (NOMAD, CONSUL, VAULT)]
+        nomad, consul, vault = endpoints
+        if nomad is None or consul is None or vault is None:
+            return None, problems
+        logs_in = any(key.startswith("vault:authLogin") for key in config)
+        skips = config.get("vault:skipChildToken") or env.get("TERRAFORM_VAULT_SKIP_CHILD_TOKEN") or ""
+        return cls(
+            nomad=nomad,
+            consul=consul,
+            vault=vault,
+            vault_logs_in=logs_in,
+            vault_makes_child_token=skips.lower() not in ("1", "true"),
+        ), problems
+
+
+def _endpoint(
+    keys: _Keys, config: Mapping[str, str], env: Mapping[str, str], problems: list[Problem]
+) -> Endpoint | None:
+    def read(names: tuple[str, str]) -> str | None:
+        return config.get(names[0]) or env.get(names[1]) or None
+
+    setting, variable = keys.address
+    address = read(keys.address)
+    if address is None:
+        problems.append(
+            Problem(
+                setting, f"the address of {keys.name} is missing: set it, or {variable}, as {keys.example}"
+            )
+        )
+        return None
+    if "://" not in address:
+        scheme = config.get("consul:scheme") or "http"
+        address = f"{scheme}://{address}"
+    scheme, _, host = address.partition("://")
+    if scheme not in ("http", "https") or not host.strip("/"):
+        problems.append(Problem(setting, f"{address!r} is no address; write it as {keys.example}"))
+        return None
+    return Endpoint(
+        name=keys.name,
+        setting=setting,
+        address=address.rstrip("/"),
+        token=read(keys.token),
+        ca_file=read(keys.ca_file),
+        cert_file=read(keys.cert_file),
+        key_file=read(keys.key_file),
+        skip_verify=(read(keys.skip_verify) or "").lower() in ("1", "true"),
+    )

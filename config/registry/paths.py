@@ -1,0 +1,49 @@
+"""Places in config.yml, and which of them hold secrets."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Path = tuple[str | int, ...]
+
+# Keys of config.yml, and headers of its endpoints, whose values nobody may print.
+_SECRET = re.compile(
+    "password|secret|accesskey|accountkey|licensekey|apikey|connectionstring|private_key|authorization|cookie",
+    re.I,
+)
+
+
+def dotted(path: Path) -> str:
+    """Write a path as people do: storage.s3.secretkey."""
+    return ".".join(map(str, path))
+
+
+def value_at(config: Any, path: Path) -> Any:
+    """Value at `path`, None where there is none."""
+    for part in path:
+        try:
+            config = config[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return config
+
+
+def is_secret(path: Path) -> bool:
+    """Whether what is at `path` or below must not be shown."""
+    return any(isinstance(part, str) and _SECRET.search(part) for part in path)
+
+
+def secret_paths(config: object) -> list[Path]:
+    """Path of each text in `config` that must not be shown."""
+    return [path for path, value in _leaves(config, ()) if isinstance(value, str) and is_secret(path)]
+
+
+def _leaves(value: object, at: Path) -> Iterator[tuple[Path, object]]:
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _leaves(each, (*at, key))
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _leaves(each, (*at, index))
+    else:
+        yield at, value

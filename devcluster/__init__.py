@@ -1,0 +1,1 @@
+"""The embedded cluster: Docker, Consul, OpenBao, Nomad and Traefik on this one machine."""

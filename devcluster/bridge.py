@@ -1,0 +1,83 @@
+"""The network bridge of a dockerd of our own: its own name and subnet, so that engines live side by side."""
+
+import ipaddress
+import json
+import shutil
+import subprocess
+
+from devcluster.errors import ClusterError
+from devcluster.instance import Instance
+
+# Rarely used by home routers, Docker's own pools (172.17 to 172.31, 192.168) or Nomad's bridge (172.26.64).
+POOL = ipaddress.IPv4Network("10.213.0.0/16")
+
+Rule = tuple[str, ...]
+
+
+def ensure(instance: Instance) -> None:
+    """Create the bridge if it is not there, with a subnet that nothing else on this machine has."""
+    name = instance.label
+    networks = _networks()
+    if name in networks:
+        return
+    subnet = free_subnet(list(networks.values()))
+    _ip("link", "add", "name", name, "type", "bridge")
+    _ip("address", "add", f"{subnet[1]}/{subnet.prefixlen}", "dev", name)
+    _ip("link", "set", name, "up")
+    for rule in rules(name, subnet):
+        _iptables("-I", rule)
+
+
+def remove(instance: Instance) -> None:
+    """Take the bridge and its rules away, if they are there."""
+    name = instance.label
+    subnet = _networks().get(name)
+    if subnet:
+        for rule in rules(name, subnet):
+            _iptables("-D", rule)
+        _ip("link", "delete", name)
+
+
+def free_subnet(taken: list[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
+    """The first /24 of the pool that overlaps none of `taken`."""
+    for subnet in POOL.subnets(new_prefix=24):
+        if not any(subnet.overlaps(network) for network in taken):
+            return subnet
+    raise ClusterError(f"no /24 of {POOL} is free for a bridge: remove unused bridges (`ip link`)")
+
+
+def rules(name: str, subnet: ipaddress.IPv4Network) -> list[Rule]:
+    """The way out for containers. dockerd's own rules are off: a second dockerd would flush the first one's."""
+    return [
+        ("-t", "nat", "POSTROUTING", "-s", str(subnet), "!", "-o", name, "-j", "MASQUERADE"),
+        ("-t", "filter", "FORWARD", "-i", name, "-j", "ACCEPT"),
+        ("-t", "filter", "FORWARD", "-o", name, "-j", "ACCEPT"),
+    ]
+
+
+def _networks() -> dict[str, ipaddress.IPv4Network]:
+    """The IPv4 network of each interface."""
+    return {
+        link["ifname"]: ipaddress.IPv4Interface(f"{address['local']}/{address['prefixlen']}").network
+        for link in json.loads(_ip("-json", "-4", "address", "show"))
+        for address in link["addr_info"]
+    }
+
+
+def _ip(*arguments: str) -> str:
+    if not shutil.which("ip"):
+        raise ClusterError(
+            "`ip` is missing, which makes the containers' bridge: install the package iproute2"
+        )
+    result = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise ClusterError(f"`ip {' '.join(arguments)}` failed: {result.stderr.strip()}")
+    return result.stdout
+
+
+def _iptables(action: str, rule: Rule) -> None:
+    table, chain, match = rule[:2], rule[2], rule[3:]
+    command = ["iptables", "--wait", *table, action, chain, *match]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0 and action == "-I":
+        raise ClusterError(f"`{' '.join(command)}` failed: {result.stderr.strip()}")

@@ -1,0 +1,156 @@
+"""The Docker engine: the one that runs on this machine, else a dockerd of our own."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from devcluster import bridge
+from devcluster.debian import install
+from devcluster.errors import ClusterError
+from devcluster.instance import Instance
+from devcluster.servers import Server
+
+SYSTEM_HOST = "unix:///var/run/docker.sock"
+SOCKET_PATH_BYTES = 107  # unix(7): sun_path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """Which engine an instance uses; `server` is None for one that is not ours to start and stop."""
+
+    host: str  # DOCKER_HOST
+    server: Server | None
+
+
+def choose(instance: Instance) -> Engine:
+    """Settle which engine the instance uses. An instance that once had its own keeps it."""
+    if not instance.own_engine and not (instance.root / "docker").exists():
+        host = _running(instance)
+        if host:
+            return Engine(host=host, server=None)
+    return Engine(host=f"unix://{instance.docker_socket}", server=server(instance))
+
+
+def prepare(instance: Instance) -> None:
+    """Install and make what a dockerd of our own needs: the programs, the bridge, the folders."""
+    if len(str(instance.docker_socket)) > SOCKET_PATH_BYTES:
+        raise ClusterError(
+            f"{instance.docker_socket} is too long for a socket ({SOCKET_PATH_BYTES} characters at most): "
+            "put the repository into a shorter folder"
+        )
+    packages = {"dockerd": "docker.io", "iptables": "iptables", "ip": "iproute2"}
+    missing = [package for program, package in packages.items() if not _which(program)]
+    if missing:
+        install(missing, "no Docker engine runs here, Docker's or Debian's programs are missing")
+    if os.geteuid() != 0:
+        raise ClusterError(
+            "no Docker engine answers (DOCKER_HOST or /var/run/docker.sock), and starting one needs root: "
+            "start Docker, or run this as root"
+        )
+    bridge.ensure(instance)
+    (instance.root / "docker").mkdir(parents=True, exist_ok=True)
+
+
+def require_client() -> None:
+    """Install the `docker` program if it is missing: a package of its own from Debian 13 on."""
+    if not shutil.which("docker"):
+        install(["docker-cli"], "the `docker` program is missing")
+
+
+def server(instance: Instance) -> Server:
+    """A dockerd of our own, as a server of the cluster."""
+    runtime = runtime_folder(instance)
+    options = {
+        "host": f"unix://{instance.docker_socket}",
+        "config-file": str(instance.root / "docker.json"),
+        "data-root": str(instance.root / "docker"),
+        "exec-root": str(runtime),
+        "pidfile": str(runtime / "dockerd.pid"),
+        "bridge": instance.label,
+        "iptables": "false",
+        # One's own, so that a containerd of the system, which dockerd would use too, is shared without harm.
+        "containerd-namespace": instance.label,
+        "containerd-plugins-namespace": f"{instance.label}-plugins",
+        "log-level": "warn",
+    }
+    return Server(
+        name="dockerd",
+        command=(_which("dockerd") or "dockerd", *(f"--{name}={value}" for name, value in options.items())),
+        files={instance.root / "docker.json": "{}"},  # not the system's /etc/docker/daemon.json
+        healthy=lambda: answers(f"unix://{instance.docker_socket}"),
+        address=f"unix://{instance.docker_socket}",
+    )
+
+
+def runtime_folder(instance: Instance) -> Path:
+    """Sockets and mounts of our dockerd: below /run, as their paths must be short and end with a reboot."""
+    return Path("/run") / instance.label
+
+
+def answers(host: str) -> bool:
+    """Whether a Docker engine answers at this DOCKER_HOST, a `unix://` one."""
+    try:
+        with httpx.Client(
+            transport=httpx.HTTPTransport(uds=host.removeprefix("unix://")), timeout=5
+        ) as client:
+            return client.get("http://docker/_ping").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def docker(host: str, *arguments: str, stdin: Path | None = None) -> str:
+    """Run the docker client against an engine; its output. Raises ClusterError with what it says."""
+    with (stdin or Path(os.devnull)).open("rb") as file:
+        result = subprocess.run(
+            ["docker", "--host", host, *arguments], stdin=file, capture_output=True, text=True, check=False
+        )
+    if result.returncode != 0:
+        raise ClusterError(f"`docker {' '.join(arguments)}` failed: {result.stderr.strip()}")
+    return result.stdout
+
+
+def containers(host: str, instance: Instance) -> list[str]:
+    """Ids of the containers of this instance's Nomad, told by their mounts from all others'."""
+    ids = docker(host, "ps", "--all", "--quiet", "--filter", "label=com.hashicorp.nomad.alloc_id").split()
+    if not ids:
+        return []
+    mounts = docker(host, "inspect", "--format", "{{.Id}}{{range .Mounts}}\t{{.Source}}{{end}}", *ids)
+    return [
+        container
+        for container, *sources in (line.split("\t") for line in mounts.splitlines())
+        if any(Path(source).is_relative_to(instance.root) for source in sources)
+    ]
+
+
+def stop_containers(host: str, instance: Instance) -> None:
+    """Stop and remove the containers of this instance's Nomad."""
+    ours = containers(host, instance)
+    if ours:
+        docker(host, "stop", "--time", "30", *ours)
+        docker(host, "rm", "--force", *ours)
+
+
+def _running(instance: Instance) -> str | None:
+    """DOCKER_HOST of an engine that runs here, or None."""
+    host = os.environ.get("DOCKER_HOST", "")
+    if host in ("", f"unix://{instance.docker_socket}"):  # the second: set by this instance's own `env` file
+        return SYSTEM_HOST if answers(SYSTEM_HOST) else None
+    if not host.startswith("unix://"):
+        raise ClusterError(
+            f"DOCKER_HOST is {host}, and the cluster's containers mount folders of this machine: "
+            f"unset it, or set it to the socket of a local engine ({SYSTEM_HOST})"
+        )
+    if not answers(host):
+        raise ClusterError(
+            f"DOCKER_HOST is {host}, and no engine answers there: start it, or unset DOCKER_HOST"
+        )
+    return host
+
+
+def _which(program: str) -> str | None:
+    """Find a program also where only root's PATH looks."""
+    return shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")

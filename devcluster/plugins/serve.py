@@ -1,0 +1,134 @@
+"""Runs a provider as a plugin: a gRPC server whose port goes to standard output, as the engine expects."""
+
+import argparse
+import asyncio
+import os
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+from google.protobuf import struct_pb2
+from pulumi.provider.experimental.property_value import PropertyValue
+from pulumi.provider.experimental.server import ProviderServicer
+from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, provider_pb2_grpc, status_pb2
+
+from devcluster.plugins.errors import InitFailedError, PluginError
+
+if TYPE_CHECKING:
+    from devcluster.plugins.provider import LocalProvider
+
+_PARENT_POLL = 2.0  # seconds
+
+
+class Engine:
+    """The engine that started this plugin: takes log lines, and may cancel what is under way."""
+
+    def __init__(self, address: str) -> None:
+        self._stub = engine_pb2_grpc.EngineStub(
+            grpc.aio.insecure_channel(address, options=_GRPC_CHANNEL_OPTIONS)
+        )
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def log(self, urn: str, line: str) -> None:
+        """A line in the user's terminal, under the resource."""
+        request = engine_pb2.LogRequest(severity=engine_pb2.INFO, urn=urn, message=line)
+        await self._stub.Log(request)
+
+    async def run(self, operation: Awaitable[Any]) -> Any:
+        """Awaits an operation that `cancel` can end."""
+        task = asyncio.ensure_future(operation)
+        self._running.add(task)
+        try:
+            return await task
+        finally:
+            self._running.discard(task)
+
+    def cancel(self) -> None:
+        """Cancels every operation under way."""
+        for task in self._running:
+            task.cancel()
+
+
+class _Errors(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """Turns exceptions into statuses that the engine knows; gRPC itself would say only "Unexpected …"."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
+        handler = await continuation(details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+
+        async def call(request: Any, context: Any) -> Any:
+            operation = handler.unary_unary(request, context)
+            if details.method.endswith("/Cancel"):
+                return await operation
+            try:
+                return await self._engine.run(operation)
+            except InitFailedError as error:
+                await context.abort_with_status(_init_failed(request, error))
+            except PluginError as error:
+                await context.abort(grpc.StatusCode.UNKNOWN, str(error))
+            except NotImplementedError as error:
+                await context.abort(grpc.StatusCode.UNIMPLEMENTED, str(error))
+            except asyncio.CancelledError:
+                await context.abort(grpc.StatusCode.CANCELLED, "cancelled")
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:
+                traceback.print_exc()
+                await context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+
+        return grpc.unary_unary_rpc_method_handler(
+            call,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+
+def _init_failed(request: Any, error: InitFailedError) -> Any:
+    """The status by which the engine keeps a resource that exists but is not ready (provider.proto)."""
+    detail = provider_pb2.ErrorResourceInitFailed(
+        id=error.resource_id,
+        properties=PropertyValue.marshal_map(error.outputs),
+        reasons=[str(error)],
+        inputs=getattr(request, "news", None) or getattr(request, "properties", struct_pb2.Struct()),
+    )
+    code = grpc.StatusCode.UNKNOWN
+    status = status_pb2.Status(code=code.value[0], message=str(error))
+    status.details.add().Pack(detail)
+    answer = grpc.aio.Metadata(("grpc-status-details-bin", status.SerializeToString()))
+    return _Status(code, str(error), answer)
+
+
+class _Status(grpc.Status):  # type: ignore[misc]
+    def __init__(self, code: grpc.StatusCode, details: str, trailing_metadata: Any) -> None:
+        self.code, self.details, self.trailing_metadata = code, details, trailing_metadata
+
+
+def main(provider: "type[LocalProvider]") -> None:
+    """Serves the provider until the engine ends it, or is gone itself."""
+    parser = argparse.ArgumentParser(description=f"Local stand-in for Pulumi's {provider.name} provider")
+    parser.add_argument("engine", help="address of the Pulumi engine")
+    arguments, _ = parser.parse_known_args()
+
+    async def serve() -> None:
+        engine = Engine(arguments.engine)
+        server = grpc.aio.server(interceptors=[_Errors(engine)], options=_GRPC_CHANNEL_OPTIONS)
+        servicer = ProviderServicer([], provider.version(), provider(engine), arguments.engine)
+        provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        sys.stdout.write(f"{port}\n")
+        sys.stdout.flush()
+        parent = os.getppid()
+        while os.getppid() == parent:  # a killed engine ends nobody
+            await asyncio.sleep(_PARENT_POLL)
+        await server.stop(grace=None)
+
+    asyncio.run(serve())

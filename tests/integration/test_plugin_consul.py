@@ -1,0 +1,115 @@
+"""The local consul plugin against a real Consul, driven by the real engine."""
+
+import httpx
+import pulumi
+import pulumi_consul as consul
+import pytest
+from plugin_harness import Trial
+
+KEPT = {  # the three blocks that the published plugin needs written, or it always sees a change
+    "exposes": [{"checks": False, "paths": []}],
+    "mesh_gateways": [{"mode": ""}],
+    "transparent_proxies": [{"dialed_directly": False, "outbound_listener_port": 0}],
+}
+
+
+def defaults(resource="web", import_=None, **properties):
+    def program():
+        consul.ConfigEntryServiceDefaults(
+            resource,
+            **{"name": "plugin-web", "protocol": "tcp", **KEPT, **properties},
+            opts=pulumi.ResourceOptions(import_=import_),
+        )
+
+    return program
+
+
+@pytest.fixture(scope="module")
+def entry(cluster):
+    """The entry as Consul has it, or None."""
+
+    def read(name="plugin-web"):
+        answer = httpx.get(f"{cluster.consul_address}/v1/config/service-defaults/{name}")
+        return answer.json() if answer.status_code == 200 else None
+
+    return read
+
+
+@pytest.fixture(scope="module")
+def seen(cluster, entry, tmp_path_factory):
+    """One stack lives through everything; the tests look at what was seen on the way."""
+    trial = Trial("plugin-consul", tmp_path_factory.mktemp("consul") / "state", cluster.env)
+    seen = {"created": trial.up(defaults()), "entry": entry()}
+    seen["again"] = trial.preview(defaults(), refresh=True)
+    seen["incomplete"] = trial.preview(defaults(mesh_gateways=None))
+    seen["updated"], seen["new entry"] = trial.up(defaults(protocol="http", meta={"by": "pulumi"})), entry()
+    changed = {"Kind": "service-defaults", "Name": "plugin-web", "Protocol": "grpc"}
+    httpx.put(f"{cluster.consul_address}/v1/config", json=changed).raise_for_status()
+    seen["drift"] = trial.preview(defaults(protocol="http", meta={"by": "pulumi"}), refresh=True)
+    httpx.delete(f"{cluster.consul_address}/v1/config/service-defaults/plugin-web").raise_for_status()
+    seen["gone"] = trial.up(defaults(), refresh=True)
+    seen["renamed"] = trial.up(defaults(name="plugin-api"))
+    seen["old"], seen["new"] = entry(), entry("plugin-api")
+    seen["wrong"] = trial.failure("preview", defaults(namespace="team"))
+    seen["destroyed"], seen["after"] = trial.destroy(), entry("plugin-api")
+    httpx.put(f"{cluster.consul_address}/v1/config", json=changed).raise_for_status()
+    trial.up(defaults(protocol="grpc", import_="plugin-web"))
+    seen["imported"] = trial.preview(defaults(protocol="grpc"))
+    trial.up(defaults(resource="auto", name=None))
+    seen["named"] = [
+        one["inputs"]["name"] for one in trial.state().values() if one["type"].startswith("consul")
+    ]
+    trial.destroy()
+    return seen
+
+
+def test_up_writes_the_entry(seen):
+    assert seen["created"].operations == {"web": "create"}
+    assert (seen["entry"]["Protocol"], seen["entry"]["Name"]) == ("tcp", "plugin-web")
+
+
+def test_a_second_preview_shows_no_change(seen):
+    assert seen["again"].operations == {}
+
+
+def test_a_block_left_out_is_a_change_as_with_the_published_plugin(seen):
+    assert seen["incomplete"].paths == {"web": ["meshGateways"]}
+
+
+def test_a_changed_protocol_updates_the_entry(seen):
+    assert seen["updated"].operations == {"web": "update"}
+    assert seen["updated"].paths == {"web": ["meta", "protocol"]}
+    assert (seen["new entry"]["Protocol"], seen["new entry"]["Meta"]) == ("http", {"by": "pulumi"})
+
+
+def test_refresh_sees_a_change_made_behind_pulumi(seen):
+    assert seen["drift"].paths == {"web": ["meta", "protocol"]}
+
+
+def test_an_entry_deleted_behind_pulumi_is_created_again(seen):
+    assert seen["gone"].operations == {"web": "create"}
+
+
+def test_another_name_replaces_the_entry(seen):
+    assert seen["renamed"].operations == {"web": "replace"}
+    assert seen["old"] is None
+    assert seen["new"]["Protocol"] == "tcp"
+
+
+def test_an_input_that_the_stand_in_lacks_is_refused(seen):
+    assert "does not implement it" in seen["wrong"]
+    assert "namespace" in seen["wrong"]
+
+
+def test_destroy_deletes_the_entry(seen):
+    assert seen["destroyed"].operations == {"web": "delete"}
+    assert seen["after"] is None
+
+
+def test_an_entry_is_imported_by_its_name(seen):
+    assert seen["imported"].operations == {}
+
+
+def test_an_entry_without_a_name_is_named_after_its_resource(seen):
+    assert len(seen["named"]) == 1
+    assert seen["named"][0].startswith("auto-")
