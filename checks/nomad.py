@@ -1,6 +1,6 @@
 """Whether Nomad can run the registry's job, and whether the token may submit it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -14,10 +14,11 @@ def problems(settings: Settings, nomad: Server) -> list[str]:
     """List what stands in the way of the job. Raises CheckError when Nomad cannot be asked."""
     if not nomad.get("/v1/status/leader"):
         return [f"Nomad at {nomad.address} has no leader: look at its servers' logs"]
-    found = [*_version(settings, nomad), *_rights(settings, nomad)]
-    if found:
+    if lacking := _rights(settings, nomad):
+        return lacking
+    if found := _version(settings, nomad):
         return found
-    found += _datacenters(settings, nomad)
+    found = _datacenters(settings, nomad)
     if settings.storage.kind == "static" and (moved := path_problem(nomad, settings)):
         found.append(moved)
     return found
@@ -46,16 +47,17 @@ def _version(settings: Settings, nomad: Server) -> list[str]:
 def _rights(settings: Settings, nomad: Server) -> list[str]:
     """Find the rights that a deploy needs and the token lacks.
 
-    Nomad has no way to ask for rights, so each is tried: a plan needs the right to submit and changes
+    Nomad has no way to ask for rights, so each is tried: a plan takes the right to submit and changes
     nothing (Nomad, Job.Plan). Rights on the host volume show only when the job is registered.
+    The plan also tells whether the namespace exists.
     """
     namespace = settings.registry.namespace
-    rule = f'namespace "{namespace}" {{\n  policy = "write"\n}}\nhost_volume "{settings.volume}" {{\n  policy = "write"\n}}'
-    tries = {
-        rule: lambda: nomad.post(
-            f"/v1/job/{settings.registry.name}/plan",
-            {"Job": _empty_job(settings)},
-            namespace=namespace,
+    plan = f"/v1/job/{settings.registry.name}/plan"
+    job = _small_job(settings)
+    tries: dict[str, Callable[[], object]] = {
+        f'namespace "{namespace}" {{\n  policy = "write"\n}}\n'
+        f'host_volume "{settings.volume}" {{\n  policy = "write"\n}}': (
+            lambda: nomad.post(plan, {"Job": job}, namespace=namespace)
         ),
         'node {\n  policy = "read"\n}': lambda: nomad.get("/v1/nodes"),
     }
@@ -64,8 +66,13 @@ def _rights(settings: Settings, nomad: Server) -> list[str]:
         try:
             attempt()
         except AnswerError as error:
-            if error.status in (401, 403):
+            if error.status == 403:
                 missing.append(stanza)
+            if "nonexistent namespace" in error.reason:
+                return [
+                    f"Nomad at {nomad.address} has no namespace {namespace}: "
+                    f"`nomad namespace apply {namespace}`, or set registry.namespace"
+                ]
     if not missing:
         return []
     if not nomad.has_token:
@@ -73,20 +80,22 @@ def _rights(settings: Settings, nomad: Server) -> list[str]:
             f"Nomad at {nomad.address} asks for a token: set {nomad.token_setting} (a secret), or NOMAD_TOKEN"
         ]
     return [
-        f"the token in {nomad.token_setting} lacks rights at Nomad at {nomad.address}; its ACL policy needs:\n"
-        + "\n".join(missing)
+        f"the token in {nomad.token_setting} lacks rights at Nomad at {nomad.address}; "
+        "its ACL policy needs:\n" + "\n".join(missing)
     ]
 
 
-def _empty_job(settings: Settings) -> dict[str, Any]:
+def _small_job(settings: Settings) -> dict[str, Any]:
+    """Make the least that Nomad takes for a job: it looks at the job before it looks at the token."""
     registry = settings.registry
+    task = {"Name": "registry", "Driver": "docker", "Config": {"image": registry.image}}
     return {
         "ID": registry.name,
         "Name": registry.name,
         "Namespace": registry.namespace,
         "Type": "service",
         "Datacenters": list(registry.datacenters),
-        "TaskGroups": [],
+        "TaskGroups": [{"Name": "registry", "Tasks": [task]}],
     }
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from checks.errors import AnswerError
 from checks.servers import Server
@@ -24,7 +25,8 @@ def problems(settings: Settings, vault: Server) -> list[str]:
             f"no token for Vault at {vault.address}: set it with "
             f"`pulumi config set --secret {vault.token_setting}`, or VAULT_TOKEN"
         ]
-    return [*_rights(settings, vault), *_secret_engine(settings, vault), *_login_backend(settings, vault)]
+    # Without rights Vault does not show what is mounted either.
+    return _rights(settings, vault) or [*_secret_engine(settings, vault), *_login_backend(settings, vault)]
 
 
 def needed_rights(settings: Settings) -> dict[str, set[str]]:
@@ -66,7 +68,10 @@ def _rights(settings: Settings, vault: Server) -> list[str]:
         return []
     advice = ""
     if "auth/token/create" in missing:
-        advice = "\n(auth/token/create is for the provider's own short-lived token; without it set vault:skipChildToken)"
+        advice = (
+            "\n(auth/token/create is for the provider's own short-lived token; "
+            "without that right set vault:skipChildToken)"
+        )
     return [
         f"the token in {vault.token_setting} lacks rights at Vault at {vault.address}; its policy needs:\n"
         f"{_stanzas(missing)}{advice}"
@@ -108,10 +113,10 @@ def _login_backend(settings: Settings, vault: Server) -> list[str]:
     ]
 
 
-def _mount(vault: Server, path: str) -> Mapping[str, object] | None:
+def _mount(vault: Server, path: str) -> Mapping[str, Any] | None:
     """Describe an engine or a backend; 403 is also Vault's word for one that is not there."""
     try:
-        data: Mapping[str, object] = vault.get(f"/v1/sys/internal/ui/mounts/{path}")["data"]
+        data: Mapping[str, Any] = vault.get(f"/v1/sys/internal/ui/mounts/{path}")["data"]
     except AnswerError as error:
         if error.status in (400, 403, 404):
             return None

@@ -45,7 +45,8 @@ def require_offered(nomad: Server, settings: Settings) -> None:
         raise CheckError(
             f"no Nomad client offers the volume {settings.volume}.\n"
             f"The directory {settings.volume_path} is there; now, on the machine that has it:\n"
-            f"  1. add this to the configuration of its Nomad client:\n\n{_indented(settings.volume_stanza)}\n"
+            "  1. add this to the configuration of its Nomad client:\n\n"
+            f"{_indented(settings.volume_stanza)}\n"
             "  2. restart Nomad there (the running jobs go on): systemctl restart nomad\n"
             "  3. run `pulumi up` again"
         )

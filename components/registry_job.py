@@ -38,7 +38,7 @@ class RegistryJob(pulumi.ComponentResource):
         jobspec = pulumi.Output.all(
             volume_source=args.volume_source, service=args.service, grant=args.grant
         ).apply(lambda values: render(registry_job(args.settings, **values)))
-        hooks = list(args.before_deploy)
+        hooks: list[pulumi.ResourceHook | pulumi.ResourceHookFunction] = list(args.before_deploy)
         job = nomad.Job(
             f"{name}-job",
             jobspec=jobspec,

@@ -328,7 +328,7 @@ class Settings(Section):
         problems += _check_storage(written["storage"])
         if problems or providers is None:
             raise SettingsError(f"Pulumi.{stack}.yaml", problems)
-        return cls.model_construct(stack=stack, providers=providers, **sections)
+        return cls.model_validate({"stack": stack, "providers": providers, **sections})
 
     @property
     def registry_version(self) -> registry_model.RegistryVersion:

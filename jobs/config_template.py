@@ -6,7 +6,7 @@ from typing import Any
 from config import registry as registry_model
 
 
-def config_template(config: Mapping[str, Any], http_path: str, config_path: str) -> str:
+def config_template(config: Mapping[str, Any], http_path: str, config_path: str | None) -> str:
     """Render config.yml as a template.
 
     http.secret and every secret that the stack put into `registry.config` become look-ups in Vault, at the
@@ -15,7 +15,7 @@ def config_template(config: Mapping[str, Any], http_path: str, config_path: str)
     lookups: dict[str, str] = {}
 
     def hide(value: Any, path: tuple[str | int, ...]) -> Any:
-        if path in secrets:
+        if path in secrets and config_path:
             return _placeholder(lookups, config_path, registry_model.dotted(path))
         if isinstance(value, Mapping):
             return {key: hide(inner, (*path, key)) for key, inner in value.items()}

@@ -155,7 +155,7 @@ def seen(cluster, api, tmp_path_factory):
     seen["old secret"], seen["moved secret"] = data("plugin-kv/data/plugin"), data("plugin-kv-2/data/plugin")
     seen["moved role"] = data("auth/plugin-jwt-2/role/plugin")
     seen["moved again"] = trial.preview(access(**moved), refresh=True)
-    seen["wrong"] = trial.failure("preview", access(role={"user_claim": 7}, secret={"options": {"cas": "1"}}))
+    seen["wrong"] = trial.failure("preview", access(**moved, role={"user_claim": 7, "max_age": "soon"}))
 
     seen["destroyed"] = trial.destroy()
     seen["after"] = [
@@ -236,7 +236,8 @@ def test_names_and_mounts_replace_but_an_auth_backend_moves(seen):
 def test_wrong_inputs_are_refused_together_with_the_property_named(seen):
     assert "userClaim" in seen["wrong"]
     assert "expected str, got int" in seen["wrong"]
-    assert "options" in seen["wrong"]
+    assert "maxAge" in seen["wrong"]
+    assert "expected int, got str" in seen["wrong"]
 
 
 def test_destroy_deletes_all_of_it(seen):

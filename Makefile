@@ -1,0 +1,38 @@
+# `make up` and `make test` are all that a fresh machine needs; both make .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status clean test check
+
+help: ## Say what there is.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+up: .venv/ready ## Set up what is missing, start the embedded cluster and deploy the registry to it.
+	@$(BIN)/python -m devcluster up
+
+down: .venv/ready ## Stop the embedded cluster; the data stays.
+	@$(BIN)/python -m devcluster down
+
+status: .venv/ready ## Say what runs where.
+	@$(BIN)/python -m devcluster status
+
+clean: .venv/ready ## Stop the embedded cluster and remove it with its data.
+	@$(BIN)/python -m devcluster clean
+
+test: .venv/ready ## Run all tests, on a cluster of their own.
+	@$(BIN)/pytest
+
+check: .venv/ready ## Check format, lint and types.
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy __main__.py components config jobs checks ops devcluster
+
+.venv/ready: requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'error: Python 3.11 or newer is needed; set PYTHON=…' >&2; exit 1; }
+	@# Debian ships venv in a package of its own.
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo 'installing python3-venv' && apt-get update -qq && apt-get install -y -qq python3-venv; }
+	@test -x $(BIN)/python || { echo 'making .venv' && $(PYTHON) -m venv .venv; }
+	@echo 'installing the packages of requirements-dev.txt'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
