@@ -1,4 +1,4 @@
-"""`python -m devcluster`: the embedded cluster and the registry on it, for `make up`, `make down` and so on."""
+"""`python -m devcluster`: the embedded cluster and the registry on it, as `make` uses them."""
 
 import time
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from devcluster.cluster import Cluster
 from devcluster.errors import ClusterError
 from devcluster.instance import Instance
 from devcluster.plugins.install import install
+from devcluster.programs import find_or_build_all
 from devcluster.progress import console, say
 from devcluster.stack import REPOSITORY, Stack
 
@@ -39,15 +40,21 @@ def up() -> None:
         stack = Stack(cluster=cluster)
         started = cluster.up()
         say(f"cluster: {'started ' + ', '.join(started) if started else 'everything runs already'}")
+        stack.prepare()
         stack.configure()
         say(install(stack.environment(), ROOT / "pulumi" / "plugins"))
         if not nomad.wait_for_registry(cluster.instance):
-            say(
-                "the registry's job does not serve yet: `pulumi up` tries again, `python -m ops why` tells why"
-            )
+            say("the registry does not serve yet: trying again; `python -m ops why` tells why")
         stack.deploy()
         say(f"\n{stack.output('nextSteps').strip()}")
         say(f"\nready after {time.monotonic() - began:.0f} s; `. {ROOT.name}/env` sets up this shell")
+
+
+@app.command()
+def build() -> None:
+    """Build the programs that are not on PATH, so that starting the cluster takes seconds."""
+    with _plain_errors():
+        find_or_build_all()
 
 
 @app.command()

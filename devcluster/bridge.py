@@ -47,7 +47,7 @@ def free_subnet(taken: list[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
 
 
 def rules(name: str, subnet: ipaddress.IPv4Network) -> list[Rule]:
-    """The way out for containers. dockerd's own rules are off: a second dockerd would flush the first one's."""
+    """The containers' way out. dockerd's own rules are off: a second dockerd would flush the first's."""
     return [
         ("-t", "nat", "POSTROUTING", "-s", str(subnet), "!", "-o", name, "-j", "MASQUERADE"),
         ("-t", "filter", "FORWARD", "-i", name, "-j", "ACCEPT"),

@@ -14,7 +14,7 @@ from devcluster import bridge, consul, engine, hosts, images, nomad, openbao, tr
 from devcluster.engine import Engine
 from devcluster.errors import ClusterError
 from devcluster.instance import Instance
-from devcluster.programs import PROGRAMS, find_or_build, link_all
+from devcluster.programs import find_or_build_all, link_all
 from devcluster.progress import say, step
 from devcluster.servers import (
     Server,
@@ -191,6 +191,4 @@ def _programs() -> dict[str, Path]:
             raise ClusterError(
                 f"{name} is not beside {sys.executable}: `pip install -r requirements-dev.txt`"
             )
-    for number, program in enumerate(PROGRAMS, start=1):
-        places[program.name] = find_or_build(program, position=f"{number} of {len(PROGRAMS)}")
-    return places
+    return places | find_or_build_all()

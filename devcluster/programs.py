@@ -81,7 +81,7 @@ REGISTRY = Program(
     version_arguments=("--version",),
     version_variable="github.com/distribution/distribution/v3/version.version",
 )
-# The quick ones first, so that something is seen to happen.
+# The quick ones first, so that something is seen to happen. The registry only goes into an image.
 PROGRAMS = (CRANE, PULUMI_PYTHON, CONSUL, NOMAD, PULUMI)
 
 
@@ -131,6 +131,14 @@ def find_or_build(program: Program, *, position: str = "") -> Path:
         return found
     folder = cached(key(program), lambda unfinished: _build(program, unfinished, position))
     return folder / program.name
+
+
+def find_or_build_all() -> dict[str, Path]:
+    """The path of every program that runs on this machine."""
+    return {
+        program.name: find_or_build(program, position=f"{number} of {len(PROGRAMS)}")
+        for number, program in enumerate(PROGRAMS, start=1)
+    }
 
 
 def on_path(program: Program) -> Path | None:

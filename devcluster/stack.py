@@ -1,4 +1,4 @@
-"""The Pulumi side of the cluster: its `env` file, the stack file with this machine's values, and `pulumi up`."""
+"""The Pulumi side of the cluster: its `env` file, its stack file, and `pulumi up`."""
 
 import os
 import secrets
@@ -43,31 +43,32 @@ class Stack:
         """The demo user's password."""
         return self.cluster.instance.root / "demo-password"
 
-    def configure(self) -> None:
-        """Make the passphrase, the `env` file, the stack and its settings, as far as they are missing."""
-        instance = self.cluster.instance
-        passphrase = instance.root / "pulumi" / "passphrase"
-        fresh = not passphrase.exists()
-        if fresh:
-            write(passphrase, secrets.token_hex(24), mode=PRIVATE)
-        write(instance.root / "env", env_file(self.cluster.environment()), mode=PRIVATE)
-        (instance.root / "pulumi" / "state").mkdir(parents=True, exist_ok=True)
-        # Secrets of another cluster's file could not be read without that one's passphrase.
-        if fresh or not self.file.exists():
-            with step(f"writing {self.file.name}"):
-                self._write_settings()
+    def prepare(self) -> None:
+        """Make pulumi's passphrase and state folder and the `env` file, as far as they are missing."""
+        folder = self.cluster.instance.root / "pulumi"
+        (folder / "state").mkdir(parents=True, exist_ok=True)
+        if not (folder / "passphrase").exists():
+            write(folder / "passphrase", secrets.token_hex(24), mode=PRIVATE)
+        write(self.cluster.instance.root / "env", env_file(self.cluster.environment()), mode=PRIVATE)
 
-    def _write_settings(self) -> None:
-        write(self.file, settings(self.cluster.instance))
-        self.pulumi("stack", "select", "--create", STACK)
-        self._set_secret("vault:token", self.cluster.instance.root_token_file.read_text())
+    def configure(self) -> None:
+        """Write the stack's settings, unless this cluster has them: then they are the user's to change."""
+        written = self.cluster.instance.root / "pulumi" / "settings-written"
+        if written.exists() and self.file.exists():
+            return
+        with step(f"writing {self.file.name}"):
+            write(self.file, settings(self.cluster.instance))
+            self.pulumi("stack", "select", "--create", STACK)
+            self._set_secret("vault:token", self.cluster.instance.root_token_file.read_text())
+            self._set_secret(f"{PROJECT}:auth.users.{DEMO_USER}", self._demo_entry())
+        written.touch()
+
+    def _demo_entry(self) -> str:
+        """The demo user's bcrypt hash; makes the password, and says it, the first time."""
         if not self.password_file.exists():
             write(self.password_file, secrets.token_urlsafe(15), mode=PRIVATE)
-            say(
-                f"demo user: {DEMO_USER}, password: {self.password_file.read_text()} (kept in {self.password_file})"
-            )
-        entry = bcrypt.hashpw(self.password_file.read_bytes(), bcrypt.gensalt(10)).decode()
-        self._set_secret(f"{PROJECT}:auth.users.{DEMO_USER}", entry)
+            say(f"user {DEMO_USER}, password {self.password_file.read_text()} (in {self.password_file})")
+        return bcrypt.hashpw(self.password_file.read_bytes(), bcrypt.gensalt(10)).decode()
 
     def _set_secret(self, key: str, value: str) -> None:
         """By standard input: an argument would be seen in `ps`."""

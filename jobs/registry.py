@@ -181,7 +181,7 @@ def _services(settings: Settings, service: str) -> tuple[nomad.Service, ...]:
                     name="metrics",
                     type="http",
                     path="/debug/health",
-                    interval=Duration.seconds(30),
+                    interval=interval,
                     timeout=timeout,
                 ),
             ),

@@ -75,6 +75,7 @@ class LocalProvider(protocol.Provider, ABC):
         return protocol.ConfigureResponse(accept_secrets=True, supports_preview=True)
 
     def _resource(self, token: str) -> Resource:
+        token = token.rsplit("$", 1)[-1]  # a URN names the parents' types first
         if token not in self._resources:
             raise PluginError(
                 f"the local {self.name} plugin has no {token}, only {', '.join(sorted(self._resources))}: use "

@@ -2,7 +2,9 @@
 
 import argparse
 import asyncio
+import contextlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
@@ -102,8 +104,7 @@ def _init_failed(request: Any, error: InitFailedError) -> Any:
     code = grpc.StatusCode.UNKNOWN
     status = status_pb2.Status(code=code.value[0], message=str(error))
     status.details.add().Pack(detail)
-    answer = grpc.aio.Metadata(("grpc-status-details-bin", status.SerializeToString()))
-    return _Status(code, str(error), answer)
+    return _Status(code, str(error), (("grpc-status-details-bin", status.SerializeToString()),))
 
 
 class _Status(grpc.Status):  # type: ignore[misc]
@@ -126,9 +127,13 @@ def main(provider: "type[LocalProvider]") -> None:
         await server.start()
         sys.stdout.write(f"{port}\n")
         sys.stdout.flush()
+        ended = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):  # how the engine ends a plugin
+            asyncio.get_running_loop().add_signal_handler(number, ended.set)
         parent = os.getppid()
-        while os.getppid() == parent:  # a killed engine ends nobody
-            await asyncio.sleep(_PARENT_POLL)
+        while os.getppid() == parent and not ended.is_set():  # an engine that was killed ends nobody
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), _PARENT_POLL)
         await server.stop(grace=None)
 
     asyncio.run(serve())

@@ -38,6 +38,8 @@ def jobspec(name="plugin-web", command="sleep 600", deadline=6, **task):
                         "Driver": "raw_exec",
                         "Config": {"command": "/bin/sh", "args": ["-c", command]},
                         "Resources": {"CPU": 20, "MemoryMB": 20},
+                        "KillSignal": "SIGTERM",
+                        "KillTimeout": SECOND,
                         **task,
                     }
                 ],
@@ -99,16 +101,15 @@ def seen(stack, api):
     seen["imported"] = newcomer.preview(job(web, purge_on_destroy=None, detach=None, rerun_if_dead=None))
 
     bigger = jobspec(Resources={"CPU": 20, "MemoryMB": 30})
-    seen["updated"] = trial.up(job(bigger))
-    seen["new job"] = running()
+    inspected = {**running(), "Meta": {"by": "hand"}}  # inspected, edited, and run again without its source
+    api.put("/jobs", json={"Job": inspected}).raise_for_status()
+    seen["unrefreshed"] = trial.failure("preview", job(bigger))
+    seen["unseen"] = trial.preview(job(web), refresh=True)
 
-    api.put("/jobs", json={"Job": jobspec(Meta={"by": "hand"})}).raise_for_status()  # leaves no submission
-    seen["unrefreshed"] = trial.failure("preview", job(web))
-    seen["unseen"] = trial.preview(job(bigger), refresh=True)
-    seen["submitted"] = api.put(
-        "/jobs",
-        json={"Job": web, "Submission": {"Source": json.dumps(web), "Format": "json"}},
-    )
+    seen["updated"] = trial.up(job(bigger), refresh=True)
+    seen["new job"] = running()
+    submission = {"Source": json.dumps(web), "Format": "json"}
+    api.put("/jobs", json={"Job": web, "Submission": submission}).raise_for_status()
     seen["drift"] = trial.preview(job(bigger), refresh=True)
 
     api.delete("/job/plugin-web")  # stopped, not purged
@@ -156,7 +157,7 @@ def test_a_job_is_imported_by_name_and_namespace(seen):
 
 def test_a_changed_jobspec_makes_the_next_version(seen):
     assert seen["updated"].paths == {"web": ["jobspec"]}
-    assert seen["new job"]["Version"] == 1
+    assert seen["new job"]["Version"] == 2
     assert seen["new job"]["TaskGroups"][0]["Tasks"][0]["Resources"]["MemoryMB"] == 30
 
 

@@ -26,7 +26,7 @@ IMPORT_IDS = {
 }
 
 
-def access(policy=None, secret=None, backend=None, role=None, imports=None, role_name="role"):
+def access(*, policy=None, secret=None, backend=None, role=None, imports=None, role_name="role"):
     """All four types; a test gives what it wants different."""
 
     def options(name):

@@ -1,0 +1,282 @@
+"""Why the registry does not run as it should: Nomad's own reasons, which the provider leaves out."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from checks.errors import AnswerError
+from checks.servers import Server, Servers
+from checks.status import Deployment, find_job
+from config.settings import Settings
+
+_LOG_LINES = 20
+_LOG_BYTES = 16_384  # read from the end of a log, and plenty for that many lines
+_EVENTS = 10
+# Events that every task has, or that say what others say better.
+_ORDINARY = {"Received", "Task Setup", "Started", "Restarting", "Killing", "Killed"}
+_BCRYPT = re.compile(r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A failed allocation: what Nomad noted, and the end of its logs."""
+
+    allocation: str
+    node: str
+    version: int
+    at: str  # ISO 8601, UTC
+    events: list[str]
+    exit_code: int | None
+    stderr: list[str]
+    stdout: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revert:
+    """The version that runs is not the one that was last submitted."""
+
+    running: int
+    submitted: int
+    retry: str  # command
+
+
+@dataclass(frozen=True, kw_only=True)
+class Why:
+    """What is wrong, from the outside in; empty where there is nothing to say."""
+
+    healthy: bool
+    summary: str
+    deployment: Deployment | None
+    placement: list[str]
+    failures: list[Failure]
+    checks: list[str]
+    reverted: Revert | None
+
+
+def why(servers: Servers, settings: Settings) -> Why:
+    """Collect the reasons. Raises CheckError when a server cannot be asked."""
+    nomad, name = servers.nomad, settings.registry.name
+    job = find_job(nomad, settings)
+    if job is None:
+        return _nothing(f"Nomad at {nomad.address} has no job {name}: `pulumi up` deploys it")
+    reverted = _revert(nomad, settings, job)
+    version = reverted.submitted if reverted else job["Version"]
+    deployment = _deployment_of(nomad, settings, version)
+    allocations = [each for each in _of_job(nomad, settings, "allocations") if each["JobVersion"] == version]
+    running = any(each["ClientStatus"] == "running" for each in allocations)
+    failing_checks = _failing_checks(servers.consul, settings.registry.service)
+    healthy = running and not failing_checks and _succeeded(deployment)
+    if healthy:
+        return _nothing(f"job {name} version {version} runs and its checks pass", healthy=True)
+    placement = [] if running else _placement(nomad, settings, deployment)
+    failures = _failures(nomad, settings, allocations)
+    return Why(
+        healthy=False,
+        summary=_summary(name, job, version, deployment),
+        deployment=_as_deployment(deployment),
+        placement=placement,
+        failures=failures,
+        checks=failing_checks,
+        reverted=reverted,
+    )
+
+
+def _nothing(summary: str, *, healthy: bool = False) -> Why:
+    return Why(
+        healthy=healthy,
+        summary=summary,
+        deployment=None,
+        placement=[],
+        failures=[],
+        checks=[],
+        reverted=None,
+    )
+
+
+def _summary(name: str, job: Mapping[str, Any], version: int, deployment: Mapping[str, Any] | None) -> str:
+    if job["Stop"]:
+        return f"job {name} was stopped: `pulumi up` starts it again"
+    if deployment is None:
+        return f"job {name} version {version} is {job['Status']}"
+    return (
+        f"job {name} version {version}: deployment {deployment['Status']}: {deployment['StatusDescription']}"
+    )
+
+
+def _succeeded(deployment: Mapping[str, Any] | None) -> bool:
+    return deployment is None or deployment["Status"] == "successful"
+
+
+def _as_deployment(deployment: Mapping[str, Any] | None) -> Deployment | None:
+    if deployment is None:
+        return None
+    return Deployment(
+        version=deployment["JobVersion"],
+        state=deployment["Status"],
+        description=deployment["StatusDescription"],
+    )
+
+
+def _of_job(nomad: Server, settings: Settings, what: str) -> list[Mapping[str, Any]]:
+    registry = settings.registry
+    found: list[Mapping[str, Any]] = nomad.get(
+        f"/v1/job/{registry.name}/{what}", namespace=registry.namespace
+    )
+    return found
+
+
+def _revert(nomad: Server, settings: Settings, job: Mapping[str, Any]) -> Revert | None:
+    """Compare what runs with what was last submitted: auto_revert copies a job with its submit time."""
+    registry = settings.registry
+    versions = nomad.get(f"/v1/job/{registry.name}/versions", namespace=registry.namespace)["Versions"]
+    submitted = max(versions, key=lambda each: (each["SubmitTime"], -each["Version"]))
+    if submitted["SubmitTime"] <= job["SubmitTime"]:
+        return None
+    retry = (
+        f"nomad job revert -address={nomad.address} -namespace={registry.namespace} "
+        f"{registry.name} {submitted['Version']}"
+    )
+    return Revert(running=job["Version"], submitted=submitted["Version"], retry=retry)
+
+
+def _deployment_of(nomad: Server, settings: Settings, version: int) -> Mapping[str, Any] | None:
+    found = [each for each in _of_job(nomad, settings, "deployments") if each["JobVersion"] == version]
+    return max(found, key=lambda each: each["CreateIndex"], default=None)
+
+
+def _failing_checks(consul: Server, service: str) -> list[str]:
+    instances = consul.get(f"/v1/health/service/{service}")
+    return [
+        f"{check['Name']} is {check['Status']}: {' '.join(_masked(check['Output']).split()) or 'not checked yet'}"
+        for instance in instances
+        for check in instance["Checks"]
+        if check["Status"] != "passing"
+    ]
+
+
+def _placement(nomad: Server, settings: Settings, deployment: Mapping[str, Any] | None) -> list[str]:
+    """Say why Nomad found no place, if it did not: its counts, then each node as it is."""
+    identifier = deployment["ID"] if deployment else None
+    failed = [
+        each
+        for each in _of_job(nomad, settings, "evaluations")
+        if each.get("FailedTGAllocs")
+        and (each["Status"] == "blocked" or each.get("DeploymentID") == identifier)
+    ]
+    if not failed:
+        return []
+    newest = max(failed, key=lambda each: each["CreateIndex"])
+    reasons = [
+        reason for metrics in newest["FailedTGAllocs"].values() for reason in _unplaced(settings, metrics)
+    ]
+    return reasons + [_node(node, settings) for node in nomad.get("/v1/nodes")]
+
+
+def _unplaced(settings: Settings, metrics: Mapping[str, Any]) -> Iterator[str]:
+    """Read Nomad's allocation metrics (Nomad API: Evaluations)."""
+    if not metrics["NodesEvaluated"]:
+        yield f"no ready node in datacenter {', '.join(settings.registry.datacenters)}"
+    for constraint, count in (metrics["ConstraintFiltered"] or {}).items():
+        yield f"{_nodes(count)} filtered: {constraint}"
+    for node_class, count in (metrics["ClassFiltered"] or {}).items():
+        yield f"{_nodes(count)} of class {node_class} filtered"
+    for dimension, count in (metrics["DimensionExhausted"] or {}).items():
+        yield f"{_nodes(count)} exhausted: {dimension}"
+    for node_class, count in (metrics["ClassExhausted"] or {}).items():
+        yield f"{_nodes(count)} of class {node_class} exhausted"
+    for quota in metrics["QuotaExhausted"] or ():
+        yield f"quota exhausted: {quota}"
+
+
+def _nodes(count: int) -> str:
+    return f"{count} node" if count == 1 else f"{count} nodes"
+
+
+def _node(node: Mapping[str, Any], settings: Settings) -> str:
+    facts = [f"{node['Status']} in {node['Datacenter']}"]
+    if node["SchedulingEligibility"] != "eligible":
+        facts.append("not eligible for new work (`nomad node eligibility -enable`)")
+    docker = (node["Drivers"] or {}).get("docker")
+    if docker is None:
+        facts.append("no docker driver")
+    elif not docker["Healthy"]:
+        facts.append(f"docker driver: {docker['HealthDescription']}")
+    volumes = sorted(node["HostVolumes"] or {})
+    if settings.volume not in volumes:
+        facts.append(f"no volume {settings.volume} (it offers {', '.join(volumes) or 'none'})")
+    return f"node {node['Name']}: {'; '.join(facts)}"
+
+
+def _failures(nomad: Server, settings: Settings, allocations: Iterable[Mapping[str, Any]]) -> list[Failure]:
+    """Look into the newest allocation of the version that did not work; the older ones say the same."""
+    failed = [each for each in allocations if each["ClientStatus"] != "running" or _unhealthy(each)]
+    if not failed:
+        return []
+    newest = max(failed, key=lambda each: (each["ClientStatus"] in ("failed", "lost"), each["CreateTime"]))
+    states = newest["TaskStates"] or {}
+    task, state = next(
+        ((task, state) for task, state in states.items() if state["Failed"]),
+        next(iter(states.items()), (None, {"Events": []})),
+    )
+    events: list[Mapping[str, Any]] = state["Events"] or []
+    return [
+        Failure(
+            allocation=newest["ID"],
+            node=newest["NodeName"],
+            version=newest["JobVersion"],
+            at=_time(newest["CreateTime"]),
+            events=_told(events),
+            exit_code=next(
+                (each["ExitCode"] for each in reversed(events) if each["Type"] == "Terminated"), None
+            ),
+            stderr=_log(nomad, settings, newest["ID"], task, "stderr"),
+            stdout=_log(nomad, settings, newest["ID"], task, "stdout"),
+        )
+    ]
+
+
+def _unhealthy(allocation: Mapping[str, Any]) -> bool:
+    return (allocation["DeploymentStatus"] or {}).get("Healthy") is False
+
+
+def _told(events: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Tell each kind of event once, the newest last."""
+    told: dict[str, None] = {}
+    for event in events:
+        if event["Type"] in _ORDINARY:
+            continue
+        message = f"{event['Type']}: {_masked(event['DisplayMessage'])}"
+        if event["Details"].get("oom_killed") == "true":
+            message += " (out of memory: raise registry.memory)"
+        told.pop(message, None)
+        told[message] = None
+    return list(told)[-_EVENTS:]
+
+
+def _log(nomad: Server, settings: Settings, allocation: str, task: str | None, kind: str) -> list[str]:
+    """Read the end of a task's log; a task that never started has none, nor has one that Nomad collected."""
+    if task is None:
+        return []
+    try:
+        text = nomad.text(
+            f"/v1/client/fs/logs/{allocation}",
+            namespace=settings.registry.namespace,
+            task=task,
+            type=kind,
+            origin="end",
+            offset=_LOG_BYTES,
+            plain="true",
+        )
+    except AnswerError:
+        return []
+    return _masked(text).splitlines()[-_LOG_LINES:]
+
+
+def _masked(text: str) -> str:
+    return _BCRYPT.sub("(bcrypt hash)", text)
+
+
+def _time(nanoseconds: int) -> str:
+    return datetime.fromtimestamp(nanoseconds / 1_000_000_000, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,212 @@
+"""The embedded cluster keeps what it holds and heals, whatever happens to its servers."""
+
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from devcluster.errors import ClusterError
+
+JOB = """
+job "keeps-running" {
+  group "web" {
+    network {
+      port "http" {}
+    }
+    volume "data" {
+      type   = "host"
+      source = "registry_data"
+    }
+    task "web" {
+      driver = "docker"
+      config {
+        image   = "registry:3"
+        ports   = ["http"]
+        command = "serve"
+        args    = ["/etc/distribution/config.yml"]
+      }
+      env { REGISTRY_HTTP_ADDR = ":${NOMAD_PORT_http}" }
+      volume_mount {
+        volume      = "data"
+        destination = "/var/lib/registry"
+      }
+      vault { policies = ["default"] }
+      resources {
+        cpu    = 100
+        memory = 100
+      }
+    }
+    service {
+      name = "keeps-running"
+      port = "http"
+      tags = ["traefik.enable=true", "traefik.http.routers.keeps-running.rule=Host(`registry.homelab.local`)"]
+      check {
+        type     = "http"
+        path     = "/"
+        interval = "1s"
+        timeout  = "2s"
+      }
+    }
+  }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def service(cluster):
+    """A container with a volume, a Vault token and a route, deployed by Nomad."""
+    file = cluster.root / "keeps-running.nomad"
+    file.write_text(JOB)
+    command = ["nomad", "job", "run", file]
+    deployed = subprocess.run(command, env=cluster.env, capture_output=True, text=True, timeout=120)
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    wait_until_served(cluster)
+    yield "keeps-running"
+    subprocess.run(
+        ["nomad", "job", "stop", "-purge", "keeps-running"], env=cluster.env, check=True, timeout=60
+    )
+
+
+def wait_until_served(cluster, seconds=90):
+    """Through Traefik's TLS entry point: all servers have a part in it."""
+    deadline = time.monotonic() + seconds
+    url = f"https://registry.homelab.local:{cluster.traefik_port}/v2/"
+    trust = ssl.create_default_context(cafile=cluster.ca_file)
+    while True:
+        try:
+            answer = httpx.get(url, verify=trust, timeout=5, trust_env=False)
+            if answer.status_code == 200:
+                return
+        except httpx.HTTPError as error:
+            answer = error
+        assert time.monotonic() < deadline, f"{url} is not served: {answer}"
+        time.sleep(0.3)
+
+
+def write_something(cluster):
+    consul = httpx.put(f"{cluster.consul_address}/v1/kv/kept", content="in Consul")
+    vault = httpx.post(
+        f"{cluster.vault_address}/v1/secret/data/kept",
+        headers={"X-Vault-Token": cluster.vault_token},
+        json={"data": {"kept": "in OpenBao"}},
+    )
+    assert (consul.status_code, vault.status_code) == (200, 200)
+
+
+def assert_still_there(cluster):
+    assert httpx.get(f"{cluster.consul_address}/v1/kv/kept?raw").text == "in Consul"
+    secret = httpx.get(
+        f"{cluster.vault_address}/v1/secret/data/kept", headers={"X-Vault-Token": cluster.vault_token}
+    ).json()
+    assert secret["data"]["data"] == {"kept": "in OpenBao"}
+
+
+def servers_of(cluster):
+    return {row.name: row for row in cluster.cluster.status()}
+
+
+def kill(cluster, *names):
+    for name in names:
+        os.kill(servers_of(cluster)[name].pid, signal.SIGKILL)
+    while any(servers_of(cluster)[name].pid for name in names):
+        time.sleep(0.05)
+
+
+def snapshot(root: Path):
+    """Every file that a start may write, with its time of change."""
+    folders = ("bin", "tls", "run", "pulumi", "traefik")
+    files = [path for folder in folders for path in (root / folder).rglob("*") if not path.is_dir()]
+    files += [*root.glob("*/*.json"), *root.glob("*.json"), root / "env"]
+    return {str(path): path.lstat().st_mtime_ns for path in files}
+
+
+def test_a_second_start_changes_nothing(cluster, service):
+    pids = {name: row.pid for name, row in servers_of(cluster).items()}
+    before = snapshot(cluster.root)
+    assert cluster.cluster.up() == []
+    assert snapshot(cluster.root) == before
+    assert {name: row.pid for name, row in servers_of(cluster).items()} == pids
+
+
+def test_stopping_ends_every_process_and_starting_again_serves_what_was_there(cluster, service):
+    write_something(cluster)
+    assert set(cluster.cluster.down()) == {"dockerd", "consul", "openbao", "traefik", "nomad"}
+    assert processes_below(cluster.root) == []
+    assert {row.state for row in cluster.cluster.status()} == {"stopped"}
+    cluster.cluster.up()
+    wait_until_served(cluster)
+    assert_still_there(cluster)
+
+
+@pytest.mark.parametrize("name", ["consul", "openbao", "traefik", "nomad", "dockerd"])
+def test_a_killed_server_is_started_again_and_all_is_served(cluster, service, name):
+    write_something(cluster)
+    kill(cluster, name)
+    assert cluster.cluster.up() == [name]
+    wait_until_served(cluster)
+    assert_still_there(cluster)
+
+
+def test_all_servers_killed_at_once_as_by_a_power_cut_come_back(cluster, service):
+    write_something(cluster)
+    kill(cluster, *servers_of(cluster))
+    assert len(cluster.cluster.up()) == 5
+    wait_until_served(cluster)
+    assert_still_there(cluster)
+
+
+def test_a_port_in_use_is_named_with_its_holder(cluster):
+    cluster.cluster.down()
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", cluster.instance.ports.consul_http))
+        listener.listen()
+        with pytest.raises(ClusterError) as error:
+            cluster.cluster.up()
+    port = cluster.instance.ports.consul_http
+    assert f"port {port}, needed for Consul's API, is in use by" in str(error.value)
+    assert f"(pid {os.getpid()})" in str(error.value)
+    assert {row.state for row in cluster.cluster.status()} == {"stopped"}
+    cluster.cluster.up()
+
+
+def test_a_server_that_dies_while_it_starts_names_its_log(cluster):
+    cluster.cluster.down()
+    raft = cluster.root / "vault" / "data" / "vault.db"
+    whole = raft.read_bytes()
+    raft.write_bytes(b"not a database" * 1000)
+    with pytest.raises(ClusterError) as error:
+        cluster.cluster.up()
+    raft.write_bytes(whole)
+    assert "openbao stopped while it started" in str(error.value)
+    assert str(cluster.root / "logs" / "openbao.log") in str(error.value)
+    assert "invalid database" in str(error.value)
+    cluster.cluster.up()
+    assert_still_there(cluster)
+
+
+def test_no_secret_of_the_cluster_is_in_a_log_or_in_a_process_list(cluster):
+    secrets = [(cluster.root / name).read_text() for name in ("vault/root-token", "nomad/vault-token")]
+    texts = [path.read_text(errors="replace") for path in (cluster.root / "logs").iterdir()]
+    texts.append(subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout)
+    assert [secret for secret in secrets for text in texts if secret in text] == []
+
+
+def processes_below(root: Path):
+    """Command lines of the processes that hold a file or folder below `root`."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            places = [str((process / "cwd").readlink()), command]
+        except OSError:
+            continue
+        if any(str(root) in place for place in places):
+            found.append(command)
+    return found
