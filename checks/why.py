@@ -148,11 +148,12 @@ def _deployment_of(nomad: Server, settings: Settings, version: int) -> Mapping[s
 
 def _failing_checks(consul: Server, service: str) -> list[str]:
     instances = consul.get(f"/v1/health/service/{service}")
+    failing = [
+        check for instance in instances for check in instance["Checks"] if check["Status"] != "passing"
+    ]
     return [
-        f"{check['Name']} is {check['Status']}: {' '.join(_masked(check['Output']).split()) or 'not checked yet'}"
-        for instance in instances
-        for check in instance["Checks"]
-        if check["Status"] != "passing"
+        f"{check['Name']} is {check['Status']}: {_one_line(check['Output']) or 'not checked yet'}"
+        for check in failing
     ]
 
 
@@ -276,6 +277,10 @@ def _log(nomad: Server, settings: Settings, allocation: str, task: str | None, k
 
 def _masked(text: str) -> str:
     return _BCRYPT.sub("(bcrypt hash)", text)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(_masked(text).split())
 
 
 def _time(nanoseconds: int) -> str:

@@ -74,9 +74,11 @@ def _problem(
     details: ErrorDetails, section: str, schema: Mapping[str, Any], secrets: frozenset[str]
 ) -> Problem:
     location = [step for step in details["loc"] if step != "[key]"]  # pydantic's mark for a mapping's key
-    hidden = any(step in secrets for step in location)
-    value = "the value (not shown)" if hidden else repr(details["input"])
     kind, context = details["type"], details.get("ctx", {})
+    # A mapping in the wrong place, or what stands where one belongs, may hold a secret further down.
+    nested = isinstance(details["input"], dict | list) or type_names.get(kind) == "a mapping of keys to values"
+    hidden = nested or any(step in secrets for step in location)
+    value = "the value (not shown)" if hidden else repr(details["input"])
     key = key_of(section, location)
     if kind == "extra_forbidden":
         known = _known_keys(schema, location[:-1])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from devcluster import nomad
+from devcluster import nomad, traefik
 from devcluster.cluster import Cluster
 from devcluster.errors import ClusterError
 from devcluster.instance import Instance
@@ -46,6 +46,7 @@ def up() -> None:
         if not nomad.wait_for_registry(cluster.instance):
             say("the registry does not serve yet: trying again; `python -m ops why` tells why")
         stack.deploy()
+        traefik.wait_for_route(cluster.instance)
         say(f"\n{stack.output('nextSteps').strip()}")
         say(f"\nready after {time.monotonic() - began:.0f} s; `. {ROOT.name}/env` sets up this shell")
 

@@ -12,7 +12,7 @@ from devcluster import bridge
 from devcluster.debian import install
 from devcluster.errors import ClusterError
 from devcluster.instance import Instance
-from devcluster.servers import Server
+from devcluster.servers import Server, running_pid
 
 SYSTEM_HOST = "unix:///var/run/docker.sock"
 SOCKET_PATH_BYTES = 107  # unix(7): sun_path
@@ -53,6 +53,10 @@ def prepare(instance: Instance) -> None:
         )
     bridge.ensure(instance)
     (instance.root / "docker").mkdir(parents=True, exist_ok=True)
+    if running_pid(server(instance), instance) is None:
+        # Left by a killed dockerd, whose containerd ends with it; a new one would believe that both still run.
+        for file in ("dockerd.pid", "containerd/containerd.pid"):
+            (runtime_folder(instance) / file).unlink(missing_ok=True)
 
 
 def require_client() -> None:

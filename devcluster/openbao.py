@@ -89,11 +89,12 @@ def initialise(instance: Instance) -> str:
         )
     token = file.read_text()
     client.token = token
-    # A fresh server has no leader for a moment after it has been initialised.
-    _until_it_works(client.sys.list_mounted_secrets_engines)
+    # A fresh server is a standby for a moment after it has been initialised, then answers writes.
+    _until(lambda: answers(f"{instance.vault_address}/v1/sys/health"))
     if f"{KV_MOUNT}/" not in client.sys.list_mounted_secrets_engines()["data"]:
         client.sys.enable_secrets_engine("kv", path=KV_MOUNT, options={"version": "2"})
-        _until_it_works(lambda: client.secrets.kv.v2.read_configuration(mount_point=KV_MOUNT))
+        # Version 2 is an upgrade of version 1 that goes on after the answer.
+        _until(lambda: answers(f"{instance.vault_address}/v1/{KV_MOUNT}/config", token=token))
     return token
 
 
@@ -133,14 +134,9 @@ def _nomad_token_file(instance: Instance) -> Path:
     return instance.root / "nomad" / "vault-token"
 
 
-def _until_it_works(call: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            call()
-        except hvac.exceptions.VaultError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return
+def _until(ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not ready():
+        if time.monotonic() > deadline:
+            raise ClusterError("OpenBao is not ready 30 s after it was initialised: its log tells why")
+        time.sleep(0.1)

@@ -171,10 +171,10 @@ def holder(port: int) -> str:
     return "another process"
 
 
-def answers(url: str, accept: Callable[[str], bool] = bool) -> bool:
-    """Whether a GET of the URL succeeds with a body that `accept` takes."""
+def answers(url: str, accept: Callable[[str], bool] = bool, token: str = "") -> bool:
+    """Whether a GET of the URL, with a Vault token or without, succeeds with a body that `accept` takes."""
     try:
-        response = httpx.get(url, timeout=2, trust_env=False)
+        response = httpx.get(url, headers={"X-Vault-Token": token}, timeout=2, trust_env=False)
     except httpx.HTTPError:
         return False
     return response.status_code == 200 and accept(response.text)

@@ -1,5 +1,8 @@
 """Traefik: TLS in front of what Consul's catalogue lists, with a certificate of the cluster's own CA."""
 
+import time
+
+import httpx
 import trustme
 import yaml
 
@@ -54,6 +57,17 @@ def prepare(instance: Instance) -> None:
     write(folder / "ca.key", authority.private_key_pem.bytes().decode(), mode=PRIVATE)
     write(folder / "server.crt", chain)
     write(folder / "server.key", certificate.private_key_pem.bytes().decode(), mode=PRIVATE)
+
+
+def wait_for_route(instance: Instance, seconds: float = 30) -> bool:
+    """Whether Traefik routes the registry's name; it sees a deploy a few seconds later (in seconds)."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        routers = httpx.get(f"{instance.traefik_address}/api/http/routers").json()
+        if any(router["provider"] == "consulcatalog" for router in routers):
+            return True
+        time.sleep(0.2)
+    return False
 
 
 def server(instance: Instance) -> Server:

@@ -30,6 +30,7 @@ _ADVICE = {
     "model_type": "must be a mapping of keys to values",
     "greater_than_equal": "must be {ge} or more",
     "multiple_of": "must be a multiple of {multiple_of}",
+    "invalid_key": "must be a key of text: put it in quotes",
 }
 
 

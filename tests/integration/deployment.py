@@ -79,7 +79,11 @@ class Deployment:
             timeout=120,
         )
         steps = json.loads(result.stdout)["steps"]
-        return {step["urn"].rsplit("::", 1)[1]: step["op"] for step in steps if step["op"] != "same"}
+        return {
+            step["urn"].rsplit("::", 1)[1]: step["op"]
+            for step in steps
+            if step["op"] not in ("same", "refresh")
+        }
 
     # The settings
 
