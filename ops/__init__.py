@@ -1,0 +1,1 @@
+"""`python -m ops …`: what people and CI ask of a stack."""

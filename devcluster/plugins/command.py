@@ -140,8 +140,9 @@ class RemoteCommand(_Command):
     ) -> int | None:
         async with _connected(properties["connection"]) as connection:
             process = await connection.create_process(script, env=dict(environment), encoding=None)
-            process.stdin.write(properties.get("stdin", "").encode())
-            process.stdin.write_eof()
+            with contextlib.suppress(BrokenPipeError):  # a script may end without reading its input
+                process.stdin.write(properties.get("stdin", "").encode())
+                process.stdin.write_eof()
             await asyncio.gather(output.take("stdout", process.stdout), output.take("stderr", process.stderr))
             code: int | None = (await process.wait()).exit_status
             return code

@@ -225,10 +225,14 @@ def test_a_jobspec_in_hcl_is_parsed_by_nomad(stack):
     hcl = """
         job "plugin-hcl" {
           type = "batch"
-          group "g" { task "t" {
-            driver = "raw_exec"
-            config { command = "/bin/true" }
-          } }
+          group "g" {
+            task "t" {
+              driver = "raw_exec"
+              config {
+                command = "/bin/true"
+              }
+            }
+          }
         }"""
     trial = stack("hcl")
     trial.up(job(None, text=hcl, json=False, rerun_if_dead=False))

@@ -1,0 +1,76 @@
+"""`ops status`: how the registry is."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import typer
+
+from checks.servers import Servers
+from checks.status import Status
+from checks.status import status as ask
+from ops.options import AsJson, StackName
+from ops.stack import Stack
+
+_ABSENT = "none"
+
+
+def status(stack: StackName = None, as_json: AsJson = False) -> None:
+    """Show the registry's job, allocation, service, what it answers and its volume; exit 1 if not healthy."""
+    settings = Stack.selected(stack).settings()
+    with Servers(settings.providers) as servers:
+        found = ask(servers, settings)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=2))
+    else:
+        for label, text in lines(found):
+            typer.echo(f"{label:<12}{text}")
+    if not found.healthy:
+        raise typer.Exit(1)
+
+
+def lines(found: Status) -> Iterator[tuple[str, str]]:
+    """Put a status into words, a label and a text each."""
+    word, color = (
+        ("healthy", "green") if found.healthy else ("not healthy; `python -m ops why` says why", "red")
+    )
+    yield "registry", typer.style(word, fg=color)
+    yield "job", _job(found)
+    yield "deployment", _deployment(found)
+    yield "allocation", _allocation(found)
+    yield "service", f"{found.service}, {found.service_state or 'not registered in Consul'}"
+    yield "answer", _answer(found)
+    offered = f"{found.volume_path} on {found.volume_node}" if found.volume_path else "not on the job's node"
+    yield "volume", f"{found.volume}, {offered}"
+
+
+def _job(found: Status) -> str:
+    if found.job_state is None:
+        return f"{found.job}, not deployed"
+    return f"{found.job} version {found.job_version}, {found.job_state}"
+
+
+def _deployment(found: Status) -> str:
+    deployment = found.deployment
+    if deployment is None:
+        return _ABSENT
+    return f"version {deployment.version}, {deployment.state}: {deployment.description}"
+
+
+def _allocation(found: Status) -> str:
+    allocation = found.allocation
+    if allocation is None:
+        return _ABSENT
+    return (
+        f"{allocation.id[:8]} on {allocation.node}, version {allocation.version}, {allocation.state}, "
+        f"restarts {allocation.restarts}"
+    )
+
+
+def _answer(found: Status) -> str:
+    answer = found.answer
+    if answer is None:
+        return _ABSENT
+    if answer.code is None:
+        return f"{answer.url} does not answer: {answer.error}"
+    return f"{answer.url} {answer.code}, {answer.mode}"

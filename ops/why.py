@@ -1,0 +1,65 @@
+"""`ops why`: why the registry does not run as it should."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+import typer
+
+from checks.servers import Servers
+from checks.why import Failure, Revert, Why
+from checks.why import why as ask
+from ops.options import AsJson, StackName
+from ops.stack import Stack
+
+
+def why(stack: StackName = None, as_json: AsJson = False) -> None:
+    """Tell Nomad's own reasons for the last failed deployment; exit 1 if there are any."""
+    settings = Stack.selected(stack).settings()
+    with Servers(settings.providers) as servers:
+        found = ask(servers, settings)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=2))
+    else:
+        for line in lines(found):
+            typer.echo(line)
+    if not found.healthy:
+        raise typer.Exit(1)
+
+
+def lines(found: Why) -> Iterator[str]:
+    """Put the reasons into words."""
+    if found.healthy:
+        yield f"{typer.style('healthy', fg='green')}: {found.summary}"
+        return
+    yield f"{typer.style('not healthy', fg='red')}: {found.summary}"
+    yield from _block("Nomad found no place for it:", found.placement)
+    for failure in found.failures:
+        yield from _failure(failure)
+    yield from _block("Consul's checks:", found.checks)
+    if found.reverted:
+        yield from _reverted(found.reverted)
+
+
+def _block(title: str, texts: Sequence[str]) -> Iterator[str]:
+    if texts:
+        yield title
+    for text in texts:
+        yield f"  {text}"
+
+
+def _failure(failure: Failure) -> Iterator[str]:
+    place = f"allocation {failure.allocation[:8]} on node {failure.node}"
+    code = "" if failure.exit_code is None else f", exit code {failure.exit_code}"
+    yield from _block(f"{place}, version {failure.version}, {failure.at}{code}:", failure.events)
+    yield from _block("last lines of its stderr:", failure.stderr)
+    yield from _block("last lines of its stdout:", failure.stdout)
+
+
+def _reverted(revert: Revert) -> Iterator[str]:
+    yield (
+        f"Nomad went back: version {revert.running} runs, with the settings of an older one; "
+        f"version {revert.submitted} was submitted last."
+    )
+    yield "When the cause is mended, `pulumi up` deploys again; if it shows no change of the job:"
+    yield f"  {revert.retry}"
