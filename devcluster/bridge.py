@@ -11,6 +11,8 @@ from devcluster.instance import Instance
 # Rarely used by home routers, Docker's own pools (172.17 to 172.31, 192.168) or Nomad's bridge (172.26.64).
 POOL = ipaddress.IPv4Network("10.213.0.0/16")
 
+TRIES = 5
+
 Rule = tuple[str, ...]
 
 
@@ -25,7 +27,7 @@ def ensure(instance: Instance) -> None:
     _ip("address", "add", f"{subnet[1]}/{subnet.prefixlen}", "dev", name)
     _ip("link", "set", name, "up")
     for rule in rules(name, subnet):
-        _iptables("-I", rule)
+        _set(rule, present=True)
 
 
 def remove(instance: Instance) -> None:
@@ -34,7 +36,7 @@ def remove(instance: Instance) -> None:
     subnet = _networks().get(name)
     if subnet:
         for rule in rules(name, subnet):
-            _iptables("-D", rule)
+            _set(rule, present=False)
         _ip("link", "delete", name)
 
 
@@ -75,9 +77,16 @@ def _ip(*arguments: str) -> str:
     return result.stdout
 
 
-def _iptables(action: str, rule: Rule) -> None:
+def _set(rule: Rule, *, present: bool) -> None:
+    """Insert or delete a rule; again where another program's change made iptables give up."""
+    for _ in range(TRIES):
+        if (_iptables("-C", rule).returncode == 0) == present:
+            return
+        last = _iptables("-I" if present else "-D", rule)
+    raise ClusterError(f"`{' '.join(last.args)}` failed: {last.stderr.strip()}")
+
+
+def _iptables(action: str, rule: Rule) -> subprocess.CompletedProcess[str]:
     table, chain, match = rule[:2], rule[2], rule[3:]
     command = ["iptables", "--wait", *table, action, chain, *match]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode != 0 and action == "-I":
-        raise ClusterError(f"`{' '.join(command)}` failed: {result.stderr.strip()}")
+    return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -13,6 +13,7 @@ app = typer.Typer(
     name="ops",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="rich" if sys.stdout.isatty() else None,  # no frames and no wrapping in a pipe
     help="Look after the registry of a stack. Exit codes: 0 good, 1 not healthy or failed, 2 wrong usage.",
 )
 app.command()(status.status)

@@ -17,10 +17,10 @@ class Steps:
 
     operations: dict[str, str] = field(default_factory=dict)  # only those that were not left the same
     paths: dict[str, list[str]] = field(default_factory=dict)  # property paths of a detailed diff
-    log: str = ""
+    log: str = ""  # messages under a resource, as a terminal shows them
 
     def take(self, event: automation.EngineEvent) -> None:
-        if event.diagnostic_event:
+        if event.diagnostic_event and event.diagnostic_event.severity != "debug":
             self.log += event.diagnostic_event.message
         if not event.resource_pre_event:
             return
@@ -57,8 +57,7 @@ class Trial:
             self.stack.workspace.program = program
         steps = Steps()
         with _path(self._env["PATH"]):
-            result = getattr(self.stack, command)(on_event=steps.take, color="never", **options)
-        steps.log += result.stdout
+            getattr(self.stack, command)(on_event=steps.take, color="never", **options)
         return steps
 
     def up(self, program: Program, **options: object) -> Steps:

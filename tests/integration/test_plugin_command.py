@@ -71,8 +71,9 @@ def seen(trial, sshd, tmp_path_factory):
             **properties,
         }
 
-    def commands(*, local=None, remote=None):
+    def commands(*, local=None, remote=None, password=None):
         def program():
+            secret = {"environment": {"GREETING": pulumi.Output.secret(password)}} if password else {}
             here = command.local.Command(
                 "local",
                 **{
@@ -82,6 +83,7 @@ def seen(trial, sshd, tmp_path_factory):
                     "stdin": "from stdin\n",
                     "dir": str(folder),
                     **(local or {}),
+                    **secret,
                 },
             )
             there = command.remote.Command(
@@ -120,8 +122,7 @@ def seen(trial, sshd, tmp_path_factory):
     seen["updated"] = trial.up(commands(**changed))
     seen["new outputs"] = trial.outputs()
     seen["updated remote file"] = (folder / "remote").read_text()
-    secret = {"local": {"environment": pulumi.Output.secret({"GREETING": "s3same"}), "logging": "none"}}
-    seen["secret"] = trial.up(commands(**secret))
+    seen["secret"] = trial.up(commands(local={"logging": "none"}, password="s3same"))
     seen["stored"] = trial.stored()
     trial.up(commands())
     seen["triggered"] = trial.up(commands(local={"triggers": ["now"]}))
