@@ -1,11 +1,11 @@
 """The checks that guard a deploy: some before anything is created, one just before the job."""
 
 import pulumi
+
 from checks.errors import CheckError
 from checks.preflight import preflight as check
 from checks.servers import Servers
 from checks.volume import require_offered
-
 from config.settings import Settings
 
 

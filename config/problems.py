@@ -76,7 +76,9 @@ def _problem(
     location = [step for step in details["loc"] if step != "[key]"]  # pydantic's mark for a mapping's key
     kind, context = details["type"], details.get("ctx", {})
     # A mapping in the wrong place, or what stands where one belongs, may hold a secret further down.
-    nested = isinstance(details["input"], dict | list) or type_names.get(kind) == "a mapping of keys to values"
+    nested = (
+        isinstance(details["input"], dict | list) or type_names.get(kind) == "a mapping of keys to values"
+    )
     hidden = nested or any(step in secrets for step in location)
     value = "the value (not shown)" if hidden else repr(details["input"])
     key = key_of(section, location)

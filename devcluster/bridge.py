@@ -20,12 +20,12 @@ def ensure(instance: Instance) -> None:
     """Create the bridge if it is not there, with a subnet that nothing else on this machine has."""
     name = instance.label
     networks = _networks()
-    if name in networks:
-        return
-    subnet = free_subnet(list(networks.values()))
-    _ip("link", "add", "name", name, "type", "bridge")
-    _ip("address", "add", f"{subnet[1]}/{subnet.prefixlen}", "dev", name)
-    _ip("link", "set", name, "up")
+    subnet = networks.get(name)
+    if not subnet:
+        subnet = free_subnet(list(networks.values()))
+        _ip("link", "add", "name", name, "type", "bridge")
+        _ip("address", "add", f"{subnet[1]}/{subnet.prefixlen}", "dev", name)
+        _ip("link", "set", name, "up")
     for rule in rules(name, subnet):
         _set(rule, present=True)
 

@@ -54,7 +54,7 @@ def prepare(instance: Instance) -> None:
     bridge.ensure(instance)
     (instance.root / "docker").mkdir(parents=True, exist_ok=True)
     if running_pid(server(instance), instance) is None:
-        # Left by a killed dockerd, whose containerd ends with it; a new one would believe that both still run.
+        # Left by a killed dockerd, whose containerd ends with it; a new one would believe both still run.
         for file in ("dockerd.pid", "containerd/containerd.pid"):
             (runtime_folder(instance) / file).unlink(missing_ok=True)
 

@@ -77,8 +77,9 @@ class LocalProvider(protocol.Provider, ABC):
     def _resource(self, token: str) -> Resource:
         token = token.rsplit("$", 1)[-1]  # a URN names the parents' types first
         if token not in self._resources:
+            known = ", ".join(sorted(self._resources))
             raise PluginError(
-                f"the local {self.name} plugin has no {token}, only {', '.join(sorted(self._resources))}: use "
+                f"the local {self.name} plugin has no {token}, only {known}: use "
                 f"the published one, pulumi plugin install resource {self.name} {self.version()} --reinstall"
             )
         return self._resources[token]

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from throwaway import throwaway_cluster
 
 from devcluster.errors import ClusterError
 
 JOB = """
 job "keeps-running" {
   group "web" {
+    update { min_healthy_time = "1s" }
     network {
       port "http" {}
     }
@@ -25,6 +27,7 @@ job "keeps-running" {
     }
     task "web" {
       driver = "docker"
+      restart { delay = "1s" }
       config {
         image   = "registry:3"
         ports   = ["http"]
@@ -64,7 +67,9 @@ def service(cluster):
     file = cluster.root / "keeps-running.nomad"
     file.write_text(JOB)
     command = ["nomad", "job", "run", file]
-    deployed = subprocess.run(command, env=cluster.env, capture_output=True, text=True, timeout=120)
+    deployed = subprocess.run(
+        command, env=cluster.env, capture_output=True, text=True, check=False, timeout=120
+    )
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     wait_until_served(cluster)
     yield "keeps-running"
@@ -189,6 +194,33 @@ def test_a_server_that_dies_while_it_starts_names_its_log(cluster):
     assert "invalid database" in str(error.value)
     cluster.cluster.up()
     assert_still_there(cluster)
+
+
+def test_a_second_cluster_runs_beside_the_first_and_leaves_nothing_behind(cluster, service):
+    before = traces_on_this_machine()
+    with throwaway_cluster() as second:
+        second.up()
+        assert {row.state for row in second.status()} == {"healthy"}
+        assert traces_on_this_machine() != before
+        root = second.instance.root
+    assert traces_on_this_machine() == before
+    assert processes_below(root) == []
+    assert not root.exists()
+    wait_until_served(cluster)
+
+
+def traces_on_this_machine():
+    """What a cluster puts outside its folder."""
+    commands = (["ip", "-brief", "link"], ["iptables", "-S"], ["iptables", "-t", "nat", "-S"])
+    printed = [
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout for command in commands
+    ]
+    links = [line.split()[0] for line in printed[0].splitlines() if "veth" not in line]
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    hosts = Path("/etc/hosts").read_text()
+    ours = sorted(place for place in mounts if "dr-" in place)
+    rules = sorted(line for text in printed[1:] for line in text.splitlines() if "dr-" in line)
+    return links, rules, ours, hosts, sorted(path.name for path in Path("/run").glob("dr-*"))
 
 
 def test_no_secret_of_the_cluster_is_in_a_log_or_in_a_process_list(cluster):

@@ -1,0 +1,225 @@
+import httpx
+import pytest
+
+from checks.errors import CheckError
+from checks.preflight import preflight
+
+REFUSED = httpx.ConnectError("[Errno 111] Connection refused")
+
+
+@pytest.fixture
+def report(servers, good, ready):
+    """Run the preflight against good servers with some answers changed; gives its report."""
+
+    def run(answers=None, **settings):
+        chosen = ready(**settings)
+        with pytest.raises(CheckError) as caught:
+            preflight(chosen, servers(chosen, {**good, **(answers or {})}))
+        return str(caught.value)
+
+    return run
+
+
+def test_servers_that_are_ready_pass(servers, good, ready):
+    settings = ready()
+
+    preflight(settings, servers(settings, good))
+
+
+def test_one_report_names_every_server_that_is_down(report):
+    down = {f"{name} /v1/status/leader": REFUSED for name in ("nomad", "consul")}
+
+    lines = report({**down, "vault /v1/sys/health": REFUSED}).splitlines()
+
+    assert [line.split(" does not answer")[0] for line in lines] == [
+        "Nomad at http://127.0.0.1:4646",
+        "Consul at http://127.0.0.1:8500",
+        "Vault at http://127.0.0.1:8200",
+    ]
+    assert [line.rsplit(" ", 1)[-1] for line in lines] == ["nomad:address", "consul:address", "vault:address"]
+
+
+def test_servers_without_a_leader_are_named(report):
+    nobody = {f"{name} /v1/status/leader": {"status": 200, "body": []} for name in ("nomad", "consul")}
+
+    text = report(nobody)
+
+    assert "Nomad at http://127.0.0.1:4646 has no leader" in text
+    assert "Consul at http://127.0.0.1:8500 has no leader" in text
+
+
+@pytest.mark.parametrize(
+    ("version", "sections", "message"),
+    [
+        ("1.6.3", {"vault": {"identity": "workload"}}, "vault.identity workload needs 1.7"),
+        ("1.10.0", {}, "vault.identity policies needs 1.9 or older"),
+        (
+            "1.6.3",
+            {"storage": {"kind": "dynamic", "nodeId": "53161eab-38a8-1cfc-fa95-d30f3186a051"}},
+            "storage.kind dynamic needs 1.10",
+        ),
+    ],
+)
+def test_a_nomad_that_does_not_fit_the_settings_is_refused(report, version, sections, message):
+    answer = {"status": 200, "body": {"config": {"Version": {"Version": version}}}}
+
+    text = report({"nomad /v1/agent/self": answer}, sections=sections)
+
+    assert f"is {version}, and {message}" in text
+
+
+def test_a_token_that_may_not_read_the_version_is_no_problem(servers, good, ready):
+    settings = ready()
+    answers = {**good, "nomad /v1/agent/self": {"status": 403, "body": "Permission denied"}}
+
+    preflight(settings, servers(settings, answers))
+
+
+def test_missing_nomad_rights_are_named_as_acl_rules(report):
+    denied = {"status": 403, "body": "Permission denied"}
+    answers = {"nomad /v1/nodes": denied, "nomad /v1/job/docker-registry/plan": denied}
+
+    text = report(answers, servers={"nomad:secretId": "weak"})
+
+    assert "the token in nomad:secretId lacks rights at Nomad" in text
+    assert 'namespace "default" {\n  policy = "write"\n}' in text
+    assert 'node {\n  policy = "read"\n}' in text
+
+
+def test_a_nomad_that_asks_for_a_token_names_the_setting(report):
+    text = report({"nomad /v1/nodes": {"status": 403, "body": "Permission denied"}})
+
+    assert "Nomad at http://127.0.0.1:4646 asks for a token: set nomad:secretId" in text
+
+
+def test_a_namespace_that_does_not_exist_comes_with_the_command_that_makes_it(report):
+    # Nomad 1.6.3's own words.
+    words = '1 error occurred:\n\t* job "docker-registry" is in nonexistent namespace "apps"\n\n'
+    answers = {"nomad /v1/job/docker-registry/plan": {"status": 500, "body": words}}
+
+    text = report(answers, sections={"registry": {"namespace": "apps"}})
+
+    assert "has no namespace apps: `nomad namespace apply apps`" in text
+
+
+def test_a_datacenter_without_a_client_is_named_with_those_that_have_one(report):
+    text = report(sections={"registry": {"datacenters": ["dc7", "dc8"]}})
+
+    assert "has no client in dc7, dc8: its ready clients are in dc1" in text
+
+
+def test_datacenters_may_be_patterns(servers, good, ready):
+    settings = ready(sections={"registry": {"datacenters": ["dc*"]}})
+
+    preflight(settings, servers(settings, good))
+
+
+def test_missing_consul_rights_are_named_as_an_acl_rule(report):
+    answers = {"consul /v1/internal/acl/authorize": {"status": 200, "body": [{"Allow": False}]}}
+
+    text = report(answers, servers={"consul:token": "weak"})
+
+    assert "the token in consul:token lacks rights at Consul at http://127.0.0.1:8500" in text
+    assert 'service "registry" {\n  policy = "write"\n}' in text
+
+
+def test_a_consul_that_asks_for_a_token_names_the_setting(report):
+    answers = {"consul /v1/internal/acl/authorize": {"status": 200, "body": [{"Allow": False}]}}
+
+    assert "Consul at http://127.0.0.1:8500 asks for a token: set consul:token" in report(answers)
+
+
+@pytest.mark.parametrize(
+    ("health", "message"),
+    [
+        ({"initialized": False, "sealed": True}, "is not initialised"),
+        ({"initialized": True, "sealed": True}, "is sealed"),
+    ],
+)
+def test_a_vault_that_is_closed_is_refused(report, health, message):
+    text = report({"vault /v1/sys/health": {"status": 200, "body": health}})
+
+    assert f"Vault at http://127.0.0.1:8200 {message}" in text
+
+
+def test_a_missing_vault_token_is_named_with_the_way_to_set_it(report, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert "`pulumi config set --secret vault:token`" in report(servers={"vault:token": None})
+
+
+def test_a_vault_provider_that_logs_in_needs_no_token(servers, good, ready, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = ready(servers={"vault:token": None, "vault:authLoginUserpass": "{}"})
+
+    preflight(settings, servers(settings, good))
+
+
+def test_a_token_that_vault_does_not_know_is_said_so_and_not_shown(report):
+    refusal = {"status": 403, "body": {"errors": ["permission denied"]}}
+
+    text = report({"vault /v1/sys/capabilities-self": refusal})
+
+    assert "does not accept the token in vault:token" in text
+    assert "hvs.secret-token" not in text
+
+
+def test_missing_vault_rights_are_named_as_the_policy_to_add(report, good):
+    rights = {path: ["deny"] for path in good["vault /v1/sys/capabilities-self"]["body"]["data"]}
+    rights["secret/data/docker-registry/http"] = ["create", "read", "update"]
+
+    text = report({"vault /v1/sys/capabilities-self": {"status": 200, "body": {"data": rights}}})
+
+    stanza = 'path "sys/policies/acl/docker-registry" {\n  capabilities = ["create", "delete", "read", "update"]\n}'
+    assert stanza in text
+    assert 'path "secret/metadata/docker-registry/users" {\n  capabilities = ["delete", "read"]\n}' in text
+    assert "secret/data/docker-registry/http" not in text
+    assert "without that right set vault:skipChildToken" in text
+
+
+def test_with_skip_child_token_no_right_to_make_tokens_is_needed(servers, good, ready):
+    rights = dict(good["vault /v1/sys/capabilities-self"]["body"]["data"])
+    rights["auth/token/create"] = ["deny"]
+    answers = {**good, "vault /v1/sys/capabilities-self": {"status": 200, "body": {"data": rights}}}
+    settings = ready(servers={"vault:skipChildToken": "true"})
+
+    preflight(settings, servers(settings, answers))
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (
+            {"status": 403, "body": {"errors": ["preflight capability check returned 403"]}},
+            "has no secret engine at secret/",
+        ),
+        ({"status": 200, "body": {"data": {"type": "kv", "options": {}}}}, "is no KV version 2"),
+        ({"status": 200, "body": {"data": {"type": "cubbyhole", "options": None}}}, "is no KV version 2"),
+    ],
+)
+def test_a_mount_without_kv_version_2_is_refused(report, answer, message):
+    text = report({"vault /v1/sys/internal/ui/mounts/secret": answer})
+
+    assert message in text
+    assert "vault.mount" in text
+
+
+def test_a_missing_login_backend_names_the_command_and_the_setting(report, good):
+    rights = dict(good["vault /v1/sys/capabilities-self"]["body"]["data"])
+    rights["auth/jwt-nomad/role/docker-registry"] = ["root"]
+    answers = {
+        "nomad /v1/agent/self": {"status": 200, "body": {"config": {"Version": {"Version": "1.9.0"}}}},
+        "vault /v1/sys/capabilities-self": {"status": 200, "body": {"data": rights}},
+    }
+
+    text = report(answers, sections={"vault": {"identity": "workload"}})
+
+    assert "has no auth backend at jwt-nomad/" in text
+    assert "vault.workload.createBackend" in text
+
+
+def test_a_moved_path_is_refused_before_anything_changes(report):
+    text = report(sections={"storage": {"path": "/srv/elsewhere"}})
+
+    assert "offers the volume registry_data at /srv/registry_data" in text
+    assert "cp -a /srv/registry_data/. /srv/elsewhere/" in text

@@ -1,0 +1,60 @@
+import hashlib
+import tarfile
+
+import certifi
+import pytest
+
+from devcluster.images import CONFIG, Layer, StandIn, _write
+
+
+@pytest.fixture
+def image():
+    return StandIn(
+        name="registry:3",
+        version="3.1.2",
+        recipe="abc",
+        add_files=lambda layer: layer.file("bin/registry", b"program", 0o755),
+        config_path="/etc/distribution/config.yml",
+        environment={"OTEL_TRACES_EXPORTER": "none"},
+    )
+
+
+def test_a_stand_in_starts_as_the_official_image_does(image):
+    changes = image.changes()
+    assert 'ENTRYPOINT ["/entrypoint.sh"]' in changes
+    assert 'CMD ["/etc/distribution/config.yml"]' in changes
+    assert "VOLUME /var/lib/registry" in changes
+    assert "ENV OTEL_TRACES_EXPORTER=none" in changes
+
+
+def test_a_stand_in_says_that_it_is_one(image):
+    assert any("stand-in made on this machine" in change for change in image.changes())
+
+
+def test_a_layer_has_the_same_bytes_each_time(tmp_path):
+    def digest(name):
+        with tarfile.open(tmp_path / name, "w") as archive:
+            layer = Layer(archive)
+            layer.folder("etc")
+            layer.file("etc/config.yml", CONFIG)
+            layer.link("bin/sh", "busybox")
+        return hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+
+    assert digest("one") == digest("two")
+
+
+def test_a_stand_in_holds_the_program_a_shell_and_the_certificates(image, tmp_path, monkeypatch):
+    busybox = tmp_path / "bin" / "busybox"
+    busybox.parent.mkdir()
+    busybox.write_text("#!/bin/sh\nprintf 'busybox\\nsh\\ncat\\n'\n")
+    busybox.chmod(0o755)
+    monkeypatch.setattr("devcluster.images.cached", lambda name, make: tmp_path)
+    _write(image, tmp_path / "layer.tar")
+    with tarfile.open(tmp_path / "layer.tar") as archive:
+        assert archive.getmember("bin/registry").mode == 0o755
+        assert archive.getmember("bin/sh").linkname == "busybox"
+        assert archive.getmember("tmp").mode == 0o1777
+        certificates = archive.extractfile("etc/ssl/certs/ca-certificates.crt").read()
+        assert archive.extractfile("etc/distribution/config.yml").read().decode() == CONFIG
+    with open(certifi.where(), "rb") as bundle:
+        assert certificates == bundle.read()
