@@ -21,6 +21,8 @@ clean: .venv/ready ## Stop the embedded cluster and remove it with its data.
 	@$(BIN)/python -m devcluster clean
 
 test: .venv/ready ## Run all tests, on a cluster of their own.
+	@# Apart from the tests: on a new machine this takes minutes, which no test's timeout should have to allow.
+	@$(BIN)/python -m devcluster build
 	@$(BIN)/pytest
 
 check: .venv/ready ## Check format, lint and types.

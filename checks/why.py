@@ -67,7 +67,7 @@ def why(servers: Servers, settings: Settings) -> Why:
     deployment = _deployment_of(nomad, settings, version)
     allocations = [each for each in _of_job(nomad, settings, "allocations") if each["JobVersion"] == version]
     running = any(each["ClientStatus"] == "running" for each in allocations)
-    failing_checks = _failing_checks(servers.consul, settings.registry.service)
+    failing_checks = _failing_checks(servers.consul, settings.registry.service, running=running)
     healthy = running and not failing_checks and _succeeded(deployment)
     if healthy:
         return _nothing(f"job {name} version {version} runs and its checks pass", healthy=True)
@@ -150,8 +150,14 @@ def _deployment_of(nomad: Server, settings: Settings, version: int) -> Mapping[s
     return max(found, key=lambda each: each["CreateIndex"], default=None)
 
 
-def _failing_checks(consul: Server, service: str) -> list[str]:
+def _failing_checks(consul: Server, service: str, *, running: bool) -> list[str]:
     instances = consul.get(f"/v1/health/service/{service}")
+    if running and not instances:
+        # Nomad registers a service again within seconds, unless someone keeps taking it away.
+        return [
+            f"service {service} is not registered at {consul.address}, though the job runs: "
+            "see that Nomad talks to this Consul, and that no second Nomad does (each removes the other's)"
+        ]
     failing = [
         check for instance in instances for check in instance["Checks"] if check["Status"] != "passing"
     ]

@@ -26,8 +26,8 @@ class Ports:
     traefik_api: int = 8081
     registry: int = 5000
     registry_debug: int = 5001
-    dynamic_first: int = 30000
-    dynamic_last: int = 30099
+    dynamic_first: int = 23000  # what Nomad gives to jobs
+    dynamic_last: int = 23099
 
     @classmethod
     def shifted(cls, block: int) -> "Ports":

@@ -248,7 +248,19 @@ def link_all(folder: Path, programs: Mapping[str, Path]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, target in programs.items():
         link = folder / name
-        if link.is_symlink() and link.readlink() == target:
+        if link.exists() and link.samefile(target):
             continue
         link.unlink(missing_ok=True)
-        link.symlink_to(target)
+        if name != "pulumi" or not _hard_link(link, target):
+            link.symlink_to(target)
+
+
+def _hard_link(link: Path, pulumi: Path) -> bool:
+    """Put our engine itself beside the language host: elsewhere it warns about that one at every run."""
+    if pulumi.resolve().with_name("pulumi-language-python").exists():
+        return False  # an installed engine, complete where it is
+    try:
+        os.link(pulumi.resolve(), link)
+    except OSError:  # another file system: the warning stays
+        return False
+    return True

@@ -19,7 +19,7 @@ Name = Annotated[str, typer.Argument(help="Name of the user.", show_default=Fals
 
 _SHORTEST = 8  # characters, as NIST SP 800-63B asks of a password
 _LONGEST = 72  # bytes; bcrypt ignores what comes after
-# The registry checks the password at every request: 10 costs it some 50 ms, and each step more doubles that.
+# The registry checks the password at every request: 10 costs it some 60 ms, and each step more doubles that.
 _COST = 10
 
 

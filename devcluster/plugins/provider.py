@@ -79,8 +79,8 @@ class LocalProvider(protocol.Provider, ABC):
         if token not in self._resources:
             known = ", ".join(sorted(self._resources))
             raise PluginError(
-                f"the local {self.name} plugin has no {token}, only {known}: use "
-                f"the published one, pulumi plugin install resource {self.name} {self.version()} --reinstall"
+                f"the local {self.name} plugin has no {token}, only {known}: use the published one, "
+                f"`pulumi plugin install resource {self.name} {self.version()} --reinstall`"
             )
         return self._resources[token]
 

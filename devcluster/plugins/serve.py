@@ -117,6 +117,7 @@ def main(provider: "type[LocalProvider]") -> None:
     parser = argparse.ArgumentParser(description=f"Local stand-in for Pulumi's {provider.name} provider")
     parser.add_argument("engine", help="address of the Pulumi engine")
     arguments, _ = parser.parse_known_args()
+    parent = os.getppid()
 
     async def serve() -> None:
         engine = Engine(arguments.engine)
@@ -125,12 +126,11 @@ def main(provider: "type[LocalProvider]") -> None:
         provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
-        sys.stdout.write(f"{port}\n")
-        sys.stdout.flush()
         ended = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):  # how the engine ends a plugin
             asyncio.get_running_loop().add_signal_handler(number, ended.set)
-        parent = os.getppid()
+        sys.stdout.write(f"{port}\n")
+        sys.stdout.flush()
         while os.getppid() == parent and not ended.is_set():  # an engine that was killed ends nobody
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(ended.wait(), _PARENT_POLL)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import tarfile
 import time
@@ -87,6 +88,21 @@ def test_the_registrys_own_port_serves_docker_and_crane(registry, image):
 def test_traefiks_tls_entry_point_serves_docker_and_crane(registry, image):
     refused(registry, registry.tls_address, f"https://{registry.tls_address}")
     push_pull_list_delete(registry, registry.tls_address, image, "traefik/big")
+
+
+def test_following_next_steps_line_by_line_pushes_and_pulls_an_image(registry):
+    steps = registry.run("pulumi", "stack", "output", "nextSteps", "--stack", "dev")
+    commands = [line.strip() for line in steps.splitlines() if line.startswith("     ")]
+    assert len(commands) == 6
+    try:
+        for command in commands:
+            # What a person types at the prompt comes by standard input here.
+            typed = command.replace("docker login", "docker login --password-stdin")
+            registry.run("sh", "-ec", typed, text=registry.password)
+        pushed = f"{registry.tls_address}/{DEMO_USER}/hello"
+        assert registry.crane("ls", pushed).split() == ["1"]
+    finally:
+        shutil.rmtree(f"/etc/docker/certs.d/{registry.tls_address}", ignore_errors=True)
 
 
 def test_2_x_serves_the_same_stack_and_its_data_is_served_by_3_x(registry, image):

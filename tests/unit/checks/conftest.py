@@ -77,10 +77,11 @@ def good():
 
 
 def root_rights():
-    """Give what Vault says of a root token's rights on the paths of the default settings."""
+    """Give what Vault says of a root token's rights on the paths that the components use."""
+    others = ["sys/policies/acl/docker-registry", "auth/token/create", "auth/jwt-nomad/role/docker-registry"]
     kinds, keys = ("data", "metadata"), ("http", "users")
     secrets = [f"secret/{kind}/docker-registry/{key}" for kind in kinds for key in keys]
-    return {path: ["root"] for path in ["sys/policies/acl/docker-registry", "auth/token/create", *secrets]}
+    return {path: ["root"] for path in [*others, *secrets]}
 
 
 @pytest.fixture

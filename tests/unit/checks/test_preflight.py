@@ -170,8 +170,8 @@ def test_missing_vault_rights_are_named_as_the_policy_to_add(report, good):
 
     text = report({"vault /v1/sys/capabilities-self": {"status": 200, "body": {"data": rights}}})
 
-    stanza = 'path "sys/policies/acl/docker-registry" {\n  capabilities = ["create", "delete", "read", "update"]\n}'
-    assert stanza in text
+    assert 'path "sys/policies/acl/docker-registry" {' in text
+    assert 'capabilities = ["create", "delete", "read", "update"]' in text
     assert 'path "secret/metadata/docker-registry/users" {\n  capabilities = ["delete", "read"]\n}' in text
     assert "secret/data/docker-registry/http" not in text
     assert "without that right set vault:skipChildToken" in text
@@ -204,13 +204,8 @@ def test_a_mount_without_kv_version_2_is_refused(report, answer, message):
     assert "vault.mount" in text
 
 
-def test_a_missing_login_backend_names_the_command_and_the_setting(report, good):
-    rights = dict(good["vault /v1/sys/capabilities-self"]["body"]["data"])
-    rights["auth/jwt-nomad/role/docker-registry"] = ["root"]
-    answers = {
-        "nomad /v1/agent/self": {"status": 200, "body": {"config": {"Version": {"Version": "1.9.0"}}}},
-        "vault /v1/sys/capabilities-self": {"status": 200, "body": {"data": rights}},
-    }
+def test_a_missing_login_backend_names_the_command_and_the_setting(report):
+    answers = {"nomad /v1/agent/self": {"status": 200, "body": {"config": {"Version": {"Version": "1.9.0"}}}}}
 
     text = report(answers, sections={"vault": {"identity": "workload"}})
 

@@ -83,9 +83,11 @@ def test_an_authority_that_cannot_be_read_is_named(ready):
 
 
 def test_a_certificate_of_an_unknown_authority_names_the_setting_for_it(ready, tls_server):
-    with Servers(ready(servers={"nomad:address": tls_server.address}).providers) as servers:
-        with pytest.raises(CheckError, match="certificate that is not trusted: set nomad:caFile"):
-            servers.nomad.get("/")
+    settings = ready(servers={"nomad:address": tls_server.address})
+    refused = pytest.raises(CheckError, match="certificate that is not trusted: set nomad:caFile")
+
+    with Servers(settings.providers) as servers, refused:
+        servers.nomad.get("/")
 
 
 def test_a_certificate_of_the_given_authority_is_trusted(ready, tls_server, tmp_path):

@@ -118,6 +118,15 @@ def test_a_failing_check_shows_consuls_output(ask, recorded):
     assert found.checks == ["registry is critical: HTTP GET http://127.0.0.1:5000/: 503 Service Unavailable"]
 
 
+def test_a_running_job_whose_service_consul_does_not_know_is_not_healthy(ask):
+    unknown = {"/v1/health/service/registry": {"status": 200, "body": []}}
+
+    found = ask("healthy", {**planned("None"), **unknown})
+
+    assert not found.healthy
+    assert "service registry is not registered at http://127.0.0.1:8500" in found.checks[0]
+
+
 def test_a_password_hash_in_a_log_is_masked(ask, recorded, bcrypt_hash):
     logs = {path: answer for path, answer in recorded("reverted").items() if "/fs/logs/" in path}
     answers = {path: {"status": 200, "body": f"bad line: demo:{bcrypt_hash}\n"} for path in logs}

@@ -1,5 +1,6 @@
 import hashlib
 import tarfile
+from pathlib import Path
 
 import certifi
 import pytest
@@ -56,5 +57,4 @@ def test_a_stand_in_holds_the_program_a_shell_and_the_certificates(image, tmp_pa
         assert archive.getmember("tmp").mode == 0o1777
         certificates = archive.extractfile("etc/ssl/certs/ca-certificates.crt").read()
         assert archive.extractfile("etc/distribution/config.yml").read().decode() == CONFIG
-    with open(certifi.where(), "rb") as bundle:
-        assert certificates == bundle.read()
+    assert certificates == Path(certifi.where()).read_bytes()

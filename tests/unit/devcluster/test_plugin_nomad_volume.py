@@ -33,10 +33,9 @@ class StandIn(BaseHTTPRequestHandler):
         self.answer(200, {"Volume": StandIn.volume, "Warnings": ""})
 
     def do_GET(self):
-        if StandIn.volume is None:
-            return self.answer(404, "volume not found")
-        self.answer(200, StandIn.volume)
-        StandIn.volume["State"] = "ready"
+        found = StandIn.volume
+        self.answer(200 if found else 404, found or "volume not found")
+        StandIn.volume = found and {**found, "State": "ready"}
 
     def do_DELETE(self):
         StandIn.calls += (("DELETE", self.path),)

@@ -77,6 +77,11 @@ def test_a_type_that_the_stand_in_lacks_is_named_with_the_way_out(run):
         run(check("urn:pulumi:dev::registry::vault:index/mount:Mount::kv"))
 
 
+def test_a_resource_inside_a_component_is_known_by_its_own_type(run):
+    inside = "urn:pulumi:dev::registry::homelab:registry:VaultAccess$vault:index/policy:Policy::reader"
+    assert reasons(run(check(inside, policy=""))) == {}
+
+
 def test_a_preview_passes_inputs_through_and_leaves_the_servers_outputs_unknown(run):
     inputs = wrapped({"mount": "secret", "name": "http", "dataJson": UNKNOWN}, set())
     request = protocol.CreateRequest(SECRET, inputs, 0, preview=True)

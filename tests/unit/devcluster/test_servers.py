@@ -20,7 +20,10 @@ from devcluster.servers import (
     wait,
 )
 
-SERVE = "import http.server, sys; http.server.HTTPServer(('127.0.0.1', {port}), http.server.BaseHTTPRequestHandler).serve_forever()"
+SERVE = """
+import http.server
+http.server.HTTPServer(("127.0.0.1", {port}), http.server.BaseHTTPRequestHandler).serve_forever()
+"""
 
 
 @pytest.fixture
@@ -101,14 +104,12 @@ def test_a_pid_that_another_process_has_now_is_left_alone(instance, port):
 
 
 def test_what_a_killed_server_had_started_is_ended_with_its_children(instance, port):
-    script = (
-        "import subprocess, sys\n"
-        'grandchild = \'import http.server;http.server.HTTPServer(("127.0.0.1", {port}),'
-        "http.server.BaseHTTPRequestHandler).serve_forever()'\n"
-        "child = f'import subprocess, sys; subprocess.run([sys.executable, \"-c\", {{grandchild!r}}], env={{{{}}}})'\n"
-        "subprocess.run([sys.executable, '-c', child])\n"
+    # The grandchild has no environment, as a container has none of ours.
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SERVE.format(port=port)!r}], env={{}})"
+    script = "import subprocess, sys; subprocess.run([sys.executable, '-c', CHILD])".replace(
+        "CHILD", repr(child)
     )
-    parent = server(port, script)
+    parent = server(port, command=(sys.executable, "-c", script))
     start(parent, instance)
     wait(parent, instance)
     os.kill(running_pid(parent, instance), signal.SIGKILL)

@@ -1,0 +1,52 @@
+from checks.status import Allocation, Answer, Deployment, Status
+from ops.status import lines
+
+RUNNING = Status(
+    healthy=True,
+    job="docker-registry",
+    job_state="running",
+    job_version=4,
+    deployment=Deployment(version=4, state="successful", description="Deployment completed successfully"),
+    allocation=Allocation(id="1c953df6-0000", node="nas", version=4, state="running", restarts=1),
+    service="registry",
+    service_state="passing",
+    answer=Answer(url="http://192.168.1.5:5000/", code=200, mode="read-only", error=None),
+    volume="registry_data",
+    volume_path="/volume1/registry_data",
+    volume_node="nas",
+)
+ABSENT = Status(
+    healthy=False,
+    job="docker-registry",
+    job_state=None,
+    job_version=None,
+    deployment=None,
+    allocation=None,
+    service="registry",
+    service_state=None,
+    answer=None,
+    volume="registry_data",
+    volume_path=None,
+    volume_node=None,
+)
+
+
+def test_a_running_registry_is_told_in_a_line_a_part():
+    told = dict(lines(RUNNING))
+
+    assert "healthy" in told["registry"]
+    assert told["job"] == "docker-registry version 4, running"
+    assert told["deployment"] == "version 4, successful: Deployment completed successfully"
+    assert told["allocation"] == "1c953df6 on nas, version 4, running, restarts 1"
+    assert told["service"] == "registry, passing"
+    assert told["answer"] == "http://192.168.1.5:5000/ 200, read-only"
+    assert told["volume"] == "registry_data, /volume1/registry_data on nas"
+
+
+def test_a_registry_that_is_not_there_names_the_next_command():
+    told = dict(lines(ABSENT))
+
+    assert "`python -m ops why`" in told["registry"]
+    assert told["job"] == "docker-registry, not deployed"
+    assert told["service"] == "registry, not registered in Consul"
+    assert told["answer"] == told["allocation"] == told["deployment"] == "none"
