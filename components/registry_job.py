@@ -10,7 +10,7 @@ from config.settings import Settings
 from jobs.nomad import render
 from jobs.registry import VaultGrant, registry_job
 
-# Nomad gives up after the job's progress_deadline (10 minutes); the provider must still be there to say so.
+# Nomad gives up after the job's healthy_deadline (5 minutes); the provider must still be there to say so.
 _DEPLOY_TIMEOUT = "15m"
 
 

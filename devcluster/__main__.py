@@ -13,7 +13,7 @@ from devcluster.errors import ClusterError
 from devcluster.instance import Instance
 from devcluster.plugins.install import install
 from devcluster.programs import find_or_build_all
-from devcluster.progress import console, say
+from devcluster.progress import say
 from devcluster.stack import REPOSITORY, Stack
 
 ROOT = REPOSITORY / ".cluster"
@@ -27,7 +27,7 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except ClusterError as error:
-        console.print(f"error: {error}", markup=False, style="red")
+        typer.secho(f"error: {error}", err=True, fg="red")
         raise typer.Exit(1) from None
 
 
@@ -89,4 +89,5 @@ def _short(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-app(prog_name="python -m devcluster")
+if __name__ == "__main__":
+    app(prog_name="python -m devcluster")

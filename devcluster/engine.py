@@ -76,6 +76,7 @@ def server(instance: Instance) -> Server:
         "pidfile": str(runtime / "dockerd.pid"),
         "bridge": instance.label,
         "iptables": "false",
+        "ip6tables": "false",
         # One's own, so that a containerd of the system, which dockerd would use too, is shared without harm.
         "containerd-namespace": instance.label,
         "containerd-plugins-namespace": f"{instance.label}-plugins",

@@ -104,7 +104,7 @@ def server(instance: Instance, docker_host: str, vault_token: str) -> Server:
     )
 
 
-def wait_for_registry(instance: Instance, seconds: float = 90) -> bool:
+def wait_for_registry(instance: Instance, seconds: float = 60) -> bool:
     """Wait until the registry's job, if Nomad has one, serves again; False if it does not in time."""
     job = _get(instance, f"/v1/job/{JOB}")
     if not isinstance(job, dict) or job.get("Stop"):

@@ -69,7 +69,9 @@ def registry_job(settings: Settings, *, volume_source: str, service: str, grant:
                     # The registry either serves at once or ends at once: longer only slows a deploy down.
                     min_healthy_time=Duration.seconds(3),
                     healthy_deadline=Duration.minutes(5),
-                    progress_deadline=Duration.minutes(10),
+                    # With any other value Nomad reschedules a failed allocation until the deadline, and only
+                    # then reverts; with 0 the first failed one ends the deployment.
+                    progress_deadline=Duration.seconds(0),
                     auto_revert=True,  # a version that does not become healthy gives way to the last one
                 ),
                 tasks=(_task(settings, grant),),

@@ -1,5 +1,6 @@
 """Local stand-in for the vault plugin, against Vault's HTTP API (OpenBao serves the same)."""
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -222,15 +223,25 @@ class AuthBackend(_Fields):
         """Moves the mount if its path changed; the id stays, as it must within an update."""
         path = new["path"].strip("/")
         if path != old["path"]:
-            await self._api.call(
-                "POST", "/v1/sys/remount", body={"from": f"auth/{old['path']}", "to": f"auth/{path}"}
-            )
+            await self._remount(f"auth/{old['path']}", f"auth/{path}")
         if new.get("description") != old.get("description"):
             await self._api.call(
                 "POST", f"/v1/sys/auth/{path}/tune", body={"description": new.get("description", "")}
             )
         await self._api.call("POST", f"/v1/auth/{path}/config", body=self._body(old, new))
         return await self._accessor(path)
+
+    async def _remount(self, before: str, after: str) -> None:
+        """Vault moves a mount in the background and tells by an id how far it is."""
+        moving = await self._api.call("POST", "/v1/sys/remount", body={"from": before, "to": after})
+        path = f"/v1/sys/remount/status/{moving['migration_id']}"
+        while True:
+            status = (await self._api.call("GET", path))["data"]["migration_info"]["status"]
+            if status == "success":
+                return
+            if status != "in-progress":
+                raise PluginError(f"Vault: moving {before} to {after}: {status}; see Vault's log")
+            await asyncio.sleep(0.2)
 
     async def delete(self, resource_id: str, old: Plain, call: Call) -> None:
         """Unmounts it with all its roles."""

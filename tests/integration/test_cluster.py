@@ -66,16 +66,10 @@ def service(cluster):
     """A container with a volume, a Vault token and a route, deployed by Nomad."""
     file = cluster.root / "keeps-running.nomad"
     file.write_text(JOB)
-    command = ["nomad", "job", "run", file]
-    deployed = subprocess.run(
-        command, env=cluster.env, capture_output=True, text=True, check=False, timeout=120
-    )
-    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    run(cluster.env, "nomad", "job", "run", file)
     wait_until_served(cluster)
     yield "keeps-running"
-    subprocess.run(
-        ["nomad", "job", "stop", "-purge", "keeps-running"], env=cluster.env, check=True, timeout=60
-    )
+    run(cluster.env, "nomad", "job", "stop", "-purge", "keeps-running")
 
 
 def wait_until_served(cluster, seconds=90):
@@ -205,6 +199,30 @@ def test_a_second_cluster_runs_beside_the_first_and_leaves_nothing_behind(cluste
     assert processes_below(second.instance.root) == []
     assert not second.instance.root.exists()
     wait_until_served(cluster)
+
+
+def test_on_an_engine_that_runs_already_stopping_takes_only_ones_own_containers(
+    cluster, service, monkeypatch
+):
+    monkeypatch.setenv("DOCKER_HOST", cluster.docker_host)
+    with throwaway_cluster(own_engine=False) as guest:
+        guest.up()
+        run(guest.environment(), "nomad", "job", "run", cluster.root / "keeps-running.nomad")
+        assert len(containers(cluster)) == 2
+        assert "dockerd" not in guest.down()
+        assert len(containers(cluster)) == 1
+    wait_until_served(cluster)
+
+
+def containers(cluster):
+    return run(cluster.env, "docker", "ps", "--quiet").split()
+
+
+def run(env, *command):
+    """Run a command; give its output, or fail with what it said."""
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def traces_of(instance):

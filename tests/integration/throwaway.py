@@ -14,12 +14,12 @@ PREFIX = "dr-test-"
 
 
 @contextmanager
-def throwaway_cluster() -> Iterator[Cluster]:
+def throwaway_cluster(*, own_engine: bool = True) -> Iterator[Cluster]:
     """A cluster that is not started yet, and of which nothing is left in the end."""
     # Short: a unix socket's path has at most 107 characters.
     root = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
     (root / "owner").write_text(str(os.getpid()))
-    made = Cluster(Instance(root=root, ports=free_ports(), own_engine=True, raw_exec=True))
+    made = Cluster(Instance(root=root, ports=free_ports(), own_engine=own_engine, raw_exec=True))
     try:
         yield made
     finally:

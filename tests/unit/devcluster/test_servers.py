@@ -105,10 +105,9 @@ def test_a_pid_that_another_process_has_now_is_left_alone(instance, port):
 
 def test_what_a_killed_server_had_started_is_ended_with_its_children(instance, port):
     # The grandchild has no environment, as a container has none of ours.
-    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SERVE.format(port=port)!r}], env={{}})"
-    script = "import subprocess, sys; subprocess.run([sys.executable, '-c', CHILD])".replace(
-        "CHILD", repr(child)
-    )
+    run = "import subprocess, sys; subprocess.run([sys.executable, '-c', {script!r}], env={env})"
+    child = run.format(script=SERVE.format(port=port), env="{}")
+    script = run.format(script=child, env="None")
     parent = server(port, command=(sys.executable, "-c", script))
     start(parent, instance)
     wait(parent, instance)

@@ -131,6 +131,7 @@ def test_one_writer_at_a_time_and_a_bad_version_gives_way(job):
 
     assert group(job())["Count"] == 1
     assert (update["MaxParallel"], update["Canary"], update["AutoRevert"]) == (1, 0, True)
+    assert update["ProgressDeadline"] == 0, "else Nomad tries the bad version again until the deadline"
 
 
 def test_nomad_waits_longer_than_the_registry_drains(job):
