@@ -5,10 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from pulumi_vault.jwt.auth_backend import AuthBackendArgs
-from pulumi_vault.jwt.auth_backend_role import AuthBackendRoleArgs
-from pulumi_vault.kv.secret_v2 import SecretV2Args
-from pulumi_vault.policy import PolicyArgs
+import pulumi_vault as vault
 
 from devcluster.plugins.api import Api
 from devcluster.plugins.errors import PluginError
@@ -31,7 +28,7 @@ class Policy(_VaultResource):
     """An ACL policy; creating one overwrites a policy of that name, as the published plugin does."""
 
     type_name = "vault:index/policy:Policy"
-    args = PolicyArgs
+    args = vault.PolicyArgs
     autonamed = True
     replacing = frozenset({"name"})
     absent = frozenset({"namespace", "allowOverwrite"})
@@ -59,7 +56,7 @@ class SecretV2(_VaultResource):
     """A secret in a KV v2 mount; id `<mount>/data/<name>`."""
 
     type_name = "vault:kv/secretV2:SecretV2"
-    args = SecretV2Args
+    args = vault.kv.SecretV2Args
     outputs = ("data", "metadata", "path")
     volatile = ("data", "metadata")
     autonamed = True
@@ -169,7 +166,7 @@ class AuthBackend(_Fields):
     """A JWT or OIDC auth method and its config; its id is the path."""
 
     type_name = "vault:jwt/authBackend:AuthBackend"
-    args = AuthBackendArgs
+    args = vault.jwt.AuthBackendArgs
     outputs = ("accessor",)
     defaults: ClassVar[Mapping[str, Any]] = {"path": "jwt", "type": "jwt"}
     replacing = frozenset({"type", "local"})
@@ -252,7 +249,7 @@ class AuthBackendRole(_Fields):
     """A role of a JWT or OIDC auth method; id `auth/<backend>/role/<name>`."""
 
     type_name = "vault:jwt/authBackendRole:AuthBackendRole"
-    args = AuthBackendRoleArgs
+    args = vault.jwt.AuthBackendRoleArgs
     defaults: ClassVar[Mapping[str, Any]] = {"backend": "jwt", "roleType": "oidc"}
     replacing = frozenset({"backend", "roleName", "roleType"})
     unordered = frozenset(
