@@ -24,6 +24,7 @@ from devcluster.instance import LOOPBACK, Instance
 MARK = "DOCKER_REGISTRY_CLUSTER"
 START_SECONDS = 60
 STOP_SECONDS = 30
+CLOSING_SECONDS = 1  # a server that was just killed still holds its ports for a moment
 LOG_BYTES = 20_000_000
 
 
@@ -108,7 +109,7 @@ def stop(server: Server, instance: Instance) -> bool:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
-        while _is_ours(pid, instance):
+        while not _ended(pid):
             if time.monotonic() > deadline:
                 os.kill(pid, signal.SIGKILL)
             time.sleep(0.05)
@@ -134,14 +135,17 @@ def kill_left_over(instance: Instance) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
     deadline = time.monotonic() + STOP_SECONDS
-    while any(_is_ours(pid, instance) for pid in ours) and time.monotonic() < deadline:
+    while not all(_ended(pid) for pid in ours) and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
 def check_ports(ports: Mapping[str, int]) -> None:
     """Raise ClusterError if one of the ports (what listens there → port) is taken."""
     for thing, port in ports.items():
-        if not is_free(port):
+        deadline = time.monotonic() + CLOSING_SECONDS
+        while not (free := is_free(port)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if not free:
             raise ClusterError(
                 f"port {port}, needed for {thing}, is in use by {holder(port)}: stop that first"
             )
@@ -196,6 +200,14 @@ def _state(server: Server, instance: Instance) -> dict[str, object]:
     except (FileNotFoundError, ValueError):
         return {}
     return state if isinstance(state, dict) else {}
+
+
+def _ended(pid: int) -> bool:
+    """Whether a process is gone, its ports free: it loses its environment before it closes its sockets."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
 
 
 def _is_ours(pid: int, instance: Instance) -> bool:
