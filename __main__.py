@@ -4,7 +4,7 @@ import pulumi
 
 from components.consul_service import ConsulService, ConsulServiceArgs
 from components.host_volume import HostVolume, HostVolumeArgs
-from components.preflight import preflight, volume_offered
+from components.preflight import deployable, preflight
 from components.registry_job import RegistryJob, RegistryJobArgs
 from components.stack_config import stack_settings
 from components.vault_access import VaultAccess, VaultAccessArgs
@@ -47,7 +47,7 @@ registry = RegistryJob(
         volume_source=volume.source,
         service=service.service,
         grant=access.grant,
-        before_deploy=[volume_offered(settings)],
+        before_deploy=[deployable(settings)],
     ),
 )
 

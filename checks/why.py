@@ -1,12 +1,13 @@
 """Why the registry does not run as it should: Nomad's own reasons, which the provider leaves out."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from checks.errors import AnswerError
+from checks.placement import placement_reasons
 from checks.servers import Server, Servers
 from checks.status import Deployment, find_job
 from checks.wanted import is_deployed
@@ -179,45 +180,7 @@ def _placement(nomad: Server, settings: Settings, deployment: Mapping[str, Any] 
     if not failed:
         return []
     newest = max(failed, key=lambda each: each["CreateIndex"])
-    reasons = [
-        reason for metrics in newest["FailedTGAllocs"].values() for reason in _unplaced(settings, metrics)
-    ]
-    return reasons + [_node(node, settings) for node in nomad.get("/v1/nodes")]
-
-
-def _unplaced(settings: Settings, metrics: Mapping[str, Any]) -> Iterator[str]:
-    """Read Nomad's allocation metrics (Nomad API: Evaluations)."""
-    if not metrics["NodesEvaluated"]:
-        yield f"no ready node in datacenter {', '.join(settings.registry.datacenters)}"
-    for constraint, count in (metrics["ConstraintFiltered"] or {}).items():
-        yield f"{_nodes(count)} filtered: {constraint}"
-    for node_class, count in (metrics["ClassFiltered"] or {}).items():
-        yield f"{_nodes(count)} of class {node_class} filtered"
-    for dimension, count in (metrics["DimensionExhausted"] or {}).items():
-        yield f"{_nodes(count)} exhausted: {dimension}"
-    for node_class, count in (metrics["ClassExhausted"] or {}).items():
-        yield f"{_nodes(count)} of class {node_class} exhausted"
-    for quota in metrics["QuotaExhausted"] or ():
-        yield f"quota exhausted: {quota}"
-
-
-def _nodes(count: int) -> str:
-    return f"{count} node" if count == 1 else f"{count} nodes"
-
-
-def _node(node: Mapping[str, Any], settings: Settings) -> str:
-    facts = [f"{node['Status']} in {node['Datacenter']}"]
-    if node["SchedulingEligibility"] != "eligible":
-        facts.append("not eligible for new work (`nomad node eligibility -enable`)")
-    docker = (node["Drivers"] or {}).get("docker")
-    if docker is None:
-        facts.append("no docker driver")
-    elif not docker["Healthy"]:
-        facts.append(f"docker driver: {docker['HealthDescription']}")
-    volumes = sorted(node["HostVolumes"] or {})
-    if settings.volume not in volumes:
-        facts.append(f"no volume {settings.volume} (it offers {', '.join(volumes) or 'none'})")
-    return f"node {node['Name']}: {'; '.join(facts)}"
+    return placement_reasons(nomad, settings, newest["FailedTGAllocs"])
 
 
 def _failures(nomad: Server, settings: Settings, allocations: Iterable[Mapping[str, Any]]) -> list[Failure]:

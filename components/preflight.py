@@ -1,8 +1,11 @@
 """The checks that guard a deploy: some before anything is created, one just before the job."""
 
+import json
+
 import pulumi
 
 from checks.errors import CheckError
+from checks.placement import require_place
 from checks.preflight import preflight as check
 from checks.servers import Servers
 from checks.volume import require_offered
@@ -26,15 +29,18 @@ def preflight(settings: Settings) -> None:
         raise pulumi.RunError(str(error)) from None
 
 
-def volume_offered(settings: Settings) -> pulumi.ResourceHook:
-    """Stop before the job if no Nomad client offers the volume; by then the directory is there.
+def deployable(settings: Settings) -> pulumi.ResourceHook:
+    """Stop before the job if no client offers the volume, or Nomad has no place for it.
 
-    Not part of the preflight: Nomad does not start with a host_volume whose directory is missing.
+    Not part of the preflight: by now the directory is there, and Nomad does not start with a host_volume
+    whose directory is missing.
     """
 
-    def require(_: pulumi.ResourceHookArgs) -> None:
-        if settings.storage.kind == "static":
-            with Servers(settings.providers) as servers:
+    def require(args: pulumi.ResourceHookArgs) -> None:
+        with Servers(settings.providers) as servers:
+            if settings.storage.kind == "static":
                 require_offered(servers.nomad, settings)
+            if args.new_inputs:
+                require_place(servers.nomad, settings, json.loads(args.new_inputs["jobspec"]))
 
-    return pulumi.ResourceHook("volume-offered", require)
+    return pulumi.ResourceHook("deployable", require)

@@ -257,6 +257,16 @@ def test_without_a_client_that_offers_the_volume_up_stops_with_the_stanza(regist
     assert registry.allocation() == before
 
 
+def test_a_job_that_fits_no_node_is_refused_before_the_old_version_stops(registry):
+    before = registry.allocation()
+    registry.change("registry", memory=100_000_000)
+
+    output = registry.up(check=False)
+
+    assert "exhausted: memory" in output
+    assert registry.allocation() == before
+
+
 def test_every_wrong_setting_is_reported_at_once_and_nothing_is_touched(registry):
     before = registry.allocation()
     registry.change("registry", prot=1, hostname="no_host", port=70000, config={"reporting": {}})
