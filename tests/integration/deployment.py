@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import ssl
 import subprocess
 import time
 from dataclasses import dataclass
@@ -162,6 +163,6 @@ class Deployment:
 
 def _status(url, ca: Path):
     try:
-        return httpx.get(url, verify=str(ca)).status_code
+        return httpx.get(url, verify=ssl.create_default_context(cafile=ca)).status_code
     except httpx.HTTPError:
         return None

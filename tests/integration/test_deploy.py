@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import tarfile
 import time
@@ -66,8 +67,9 @@ def refused(registry, address, base_url):
     registry.docker("push", f"{address}/denied:1", check=False)
     registry.docker("pull", f"{address}/denied:1", check=False)
     registry.login(address, password="wrong password", check=False)
+    trust = ssl.create_default_context(cafile=registry.cluster.ca_file)
     # docker tries plain HTTP after TLS and tells only of that, so the registry is asked for its own answer.
-    with httpx.Client(base_url=base_url, verify=str(registry.cluster.ca_file)) as client:
+    with httpx.Client(base_url=base_url, verify=trust) as client:
         for credentials in (None, (DEMO_USER, "wrong password")):
             assert client.get("/v2/denied/manifests/1", auth=credentials).status_code == 401
             assert client.post("/v2/denied/blobs/uploads/", auth=credentials).status_code == 401
