@@ -49,14 +49,6 @@ class RunningCluster:
         return self.env["DOCKER_HOST"]
 
     @property
-    def registry_port(self):
-        return self.instance.ports.registry
-
-    @property
-    def metrics_port(self):
-        return self.instance.ports.registry_debug
-
-    @property
     def traefik_port(self):
         return self.instance.ports.traefik_tls
 
