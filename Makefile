@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status clean test check
+.PHONY: help up down status clean test check bench
 
 help: ## Say what there is.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -23,12 +23,16 @@ clean: .venv/ready ## Stop the embedded cluster and remove it with its data.
 test: .venv/ready ## Run all tests, on a cluster of their own.
 	@# Apart from the tests: on a new machine this takes minutes, which no test's timeout should have to allow.
 	@$(BIN)/python -m devcluster build
-	@$(BIN)/pytest
+	@# Four clusters at a time: much of a test is waiting for servers.
+	@$(BIN)/pytest -n 4 --dist loadfile
 
 check: .venv/ready ## Check format, lint and types.
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy __main__.py components config jobs checks ops devcluster
+	@$(BIN)/mypy __main__.py components config jobs checks ops monitoring devcluster bench
+
+bench: .venv/ready ## Measure how fast it is, and print tables; name=retention measures just that.
+	@$(BIN)/python -m bench $(name)
 
 .venv/ready: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'error: Python 3.11 or newer is needed; set PYTHON=…' >&2; exit 1; }

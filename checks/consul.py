@@ -1,24 +1,36 @@
-"""Whether Consul takes the service's defaults."""
+"""Whether Consul takes the service's defaults and intentions, and whether its name and host are free."""
 
 from checks.errors import AnswerError
 from checks.servers import Server
+from checks.taken_route import route_problems, service_problems
 from config.settings import Settings
 
 
-def problems(settings: Settings, consul: Server) -> list[str]:
-    """List what stands in the way. Raises CheckError when Consul cannot be asked."""
+def problems(settings: Settings, consul: Server, nomad: Server) -> list[str]:
+    """List what stands in the way. Raises CheckError when Consul or Nomad cannot be asked."""
     if not consul.get("/v1/status/leader"):
         return [f"Consul at {consul.address} has no leader: look at its servers' logs"]
+    return _rights(settings, consul) or [
+        *route_problems(settings, consul, nomad),
+        *service_problems(settings, consul, nomad),
+    ]
+
+
+def _rights(settings: Settings, consul: Server) -> list[str]:
     service = settings.registry.service
-    question = [{"Resource": "service", "Access": "write", "Segment": service}]
+    resources = ("service", "intention")
+    questions = [{"Resource": each, "Access": "write", "Segment": service} for each in resources]
     try:
         # What Consul's own web page asks to know which buttons to show.
-        answer = consul.post("/v1/internal/acl/authorize", question)
+        answers = consul.post("/v1/internal/acl/authorize", questions)
     except AnswerError as error:
         if "ACL support disabled" in error.reason:
             return []
         raise
-    if answer[0]["Allow"]:
+    missing = [
+        f"{each}:write" for each, answer in zip(resources, answers, strict=True) if not answer["Allow"]
+    ]
+    if not missing:
         return []
     if not consul.has_token:
         return [
@@ -26,6 +38,6 @@ def problems(settings: Settings, consul: Server) -> list[str]:
             "or CONSUL_HTTP_TOKEN"
         ]
     return [
-        f"the token in {consul.token_setting} lacks rights at Consul at {consul.address}; its policy needs:\n"
-        f'service "{service}" {{\n  policy = "write"\n}}'
+        f"the token in {consul.token_setting} lacks {' and '.join(missing)} at Consul at {consul.address}; "
+        f'its policy needs:\nservice "{service}" {{\n  policy     = "write"\n  intentions = "write"\n}}'
     ]

@@ -1,11 +1,16 @@
 """Whether Nomad can run the registry's job, and whether the token may submit it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Any
 
-from checks.errors import AnswerError
+from checks.backup_volume import backup_place_problems
+from checks.errors import AnswerError, CheckError
+from checks.network import host_network
+from checks.nomad_acl import policy_problems
+from checks.nomad_rights import lacking_rights
 from checks.servers import Server
+from checks.taken_ports import port_problems
+from checks.taken_volume import taken_volume_problems
 from checks.volume import path_problem
 from config.settings import Settings
 
@@ -14,13 +19,23 @@ def problems(settings: Settings, nomad: Server) -> list[str]:
     """List what stands in the way of the job. Raises CheckError when Nomad cannot be asked."""
     if not nomad.get("/v1/status/leader"):
         return [f"Nomad at {nomad.address} has no leader: look at its servers' logs"]
-    if lacking := _rights(settings, nomad):
+    if lacking := lacking_rights(settings, nomad):
         return lacking
     if found := _version(settings, nomad):
         return found
     found = _datacenters(settings, nomad)
-    if settings.storage.kind == "static" and (moved := path_problem(nomad, settings)):
+    found += _instances(settings, nomad)
+    found += policy_problems(nomad, settings)
+    found += backup_place_problems(nomad, settings)
+    if settings.on_volume and settings.storage.kind == "static" and (moved := path_problem(nomad, settings)):
         found.append(moved)
+    found += taken_volume_problems(nomad, settings)
+    try:
+        network = host_network(nomad, settings)
+    except CheckError as error:
+        found.append(str(error))
+    else:
+        found += port_problems(nomad, settings, network)
     return found
 
 
@@ -44,59 +59,24 @@ def _version(settings: Settings, nomad: Server) -> list[str]:
     return found
 
 
-def _rights(settings: Settings, nomad: Server) -> list[str]:
-    """Find the rights that a deploy needs and the token lacks.
-
-    Nomad has no way to ask for rights, so each is tried: a plan takes the right to submit and changes
-    nothing (Nomad, Job.Plan). Rights on the host volume show only when the job is registered.
-    The plan also tells whether the namespace exists.
-    """
-    namespace = settings.registry.namespace
-    plan = f"/v1/job/{settings.registry.name}/plan"
-    job = _small_job(settings)
-    tries: dict[str, Callable[[], object]] = {
-        f'namespace "{namespace}" {{\n  policy = "write"\n}}\n'
-        f'host_volume "{settings.volume}" {{\n  policy = "write"\n}}': (
-            lambda: nomad.post(plan, {"Job": job}, namespace=namespace)
-        ),
-        'node {\n  policy = "read"\n}': lambda: nomad.get("/v1/nodes"),
-    }
-    missing: list[str] = []
-    for stanza, attempt in tries.items():
-        try:
-            attempt()
-        except AnswerError as error:
-            if error.status == 403:
-                missing.append(stanza)
-            if "nonexistent namespace" in error.reason:
-                return [
-                    f"Nomad at {nomad.address} has no namespace {namespace}: "
-                    f"`nomad namespace apply {namespace}`, or set registry.namespace"
-                ]
-    if not missing:
+def _instances(settings: Settings, nomad: Server) -> list[str]:
+    """Look whether an autoscaler can begin with what runs: a deploy leaves that number as it is."""
+    registry, scaling = settings.registry, settings.registry.scaling
+    if scaling is None:
         return []
-    if not nomad.has_token:
-        return [
-            f"Nomad at {nomad.address} asks for a token: set {nomad.token_setting} (a secret), or NOMAD_TOKEN"
-        ]
+    try:
+        job = nomad.get(f"/v1/job/{registry.name}", namespace=registry.namespace)
+    except AnswerError as error:
+        if error.status == 404:
+            return []
+        raise
+    count = sum(group["Count"] for group in job["TaskGroups"])
+    if job["Stop"] or scaling.min <= count <= scaling.max:
+        return []
     return [
-        f"the token in {nomad.token_setting} lacks rights at Nomad at {nomad.address}; "
-        "its ACL policy needs:\n" + "\n".join(missing)
+        f"job {registry.name} at Nomad at {nomad.address} has {count} instances, and registry.scaling.min "
+        f"and max are {scaling.min} and {scaling.max}: deploy registry.count without registry.scaling first"
     ]
-
-
-def _small_job(settings: Settings) -> dict[str, Any]:
-    """Make the least that Nomad takes for a job: it looks at the job before it looks at the token."""
-    registry = settings.registry
-    task = {"Name": "registry", "Driver": "docker", "Config": {"image": registry.image}}
-    return {
-        "ID": registry.name,
-        "Name": registry.name,
-        "Namespace": registry.namespace,
-        "Type": "service",
-        "Datacenters": list(registry.datacenters),
-        "TaskGroups": [{"Name": "registry", "Tasks": [task]}],
-    }
 
 
 def _datacenters(settings: Settings, nomad: Server) -> list[str]:

@@ -4,29 +4,33 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from checks.errors import CheckError
+from checks.job_plan import job_plan
 from checks.servers import Server
 from config.settings import Settings
 
 
-def require_place(nomad: Server, settings: Settings, job: Mapping[str, Any]) -> None:
+def require_place(
+    nomad: Server, settings: Settings, job: Mapping[str, Any], volume: str | None, section: str
+) -> None:
     """Let Nomad plan the job, which changes nothing; raise CheckError with its reasons if it finds no place.
 
     Without this an update stops the old allocation before Nomad sees that the new one fits nowhere.
+    `volume` is what the job mounts, if anything, `section` where the stack file has its port and resources.
     """
-    registry = settings.registry
-    plan = nomad.post(f"/v1/job/{registry.name}/plan", {"Job": job}, namespace=registry.namespace)
-    if failed := plan["FailedTGAllocs"]:
-        reasons = "\n".join(f"  {reason}" for reason in placement_reasons(nomad, settings, failed))
+    if failed := job_plan(nomad, job)["FailedTGAllocs"]:
+        reasons = "\n".join(f"  {reason}" for reason in placement_reasons(nomad, settings, failed, volume))
         raise CheckError(
-            f"Nomad at {settings.providers.nomad.address} has no place for job {registry.name}:\n{reasons}\n"
-            "Ask for less (docker-registry:registry.memory, cpu), or for another port, or make room."
+            f"Nomad at {settings.providers.nomad.address} has no place for job {job['ID']}:\n{reasons}\n"
+            f"Ask for less (docker-registry:{section}.memory, cpu), or for another port, or make room."
         )
 
 
-def placement_reasons(nomad: Server, settings: Settings, failed: Mapping[str, Any]) -> list[str]:
+def placement_reasons(
+    nomad: Server, settings: Settings, failed: Mapping[str, Any], volume: str | None
+) -> list[str]:
     """Read Nomad's metrics of task groups that it could not place, then each node as it is."""
     reasons = [reason for metrics in failed.values() for reason in _unplaced(settings, metrics)]
-    return reasons + [_node(node, settings) for node in nomad.get("/v1/nodes")]
+    return reasons + [_node(node, volume) for node in nomad.get("/v1/nodes")]
 
 
 def _unplaced(settings: Settings, metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -49,7 +53,7 @@ def _nodes(count: int) -> str:
     return f"{count} node" if count == 1 else f"{count} nodes"
 
 
-def _node(node: Mapping[str, Any], settings: Settings) -> str:
+def _node(node: Mapping[str, Any], volume: str | None) -> str:
     facts = [f"{node['Status']} in {node['Datacenter']}"]
     if node["SchedulingEligibility"] != "eligible":
         facts.append("not eligible for new work (`nomad node eligibility -enable`)")
@@ -59,6 +63,6 @@ def _node(node: Mapping[str, Any], settings: Settings) -> str:
     elif not docker["Healthy"]:
         facts.append(f"docker driver: {docker['HealthDescription']}")
     volumes = sorted(node["HostVolumes"] or {})
-    if settings.volume not in volumes:
-        facts.append(f"no volume {settings.volume} (it offers {', '.join(volumes) or 'none'})")
+    if volume and volume not in volumes:
+        facts.append(f"no volume {volume} (it offers {', '.join(volumes) or 'none'})")
     return f"node {node['Name']}: {'; '.join(facts)}"

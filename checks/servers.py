@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -63,9 +64,19 @@ class Server:
         """Post JSON to a path and give the JSON that comes back."""
         return self._json("POST", path, self._send("POST", path, params=parameters, json=body))
 
-    def text(self, path: str, **parameters: str | int) -> str:
+    def delete(self, path: str, **parameters: str) -> None:
+        """Delete what is at a path."""
+        self._send("DELETE", path, params=parameters)
+
+    def text(self, path: str, /, **parameters: str | int) -> str:
         """Get a path's plain text."""
         return self._send("GET", path, params=parameters).text
+
+    def clock(self) -> float:
+        """Read the server's clock: Unix time in whole seconds (HTTP: Date)."""
+        path = "/v1/sys/health?standbycode=200&sealedcode=200&uninitcode=200&performancestandbycode=200"
+        response = self._send("GET", path if self.name == "Vault" else "/v1/status/leader")
+        return parsedate_to_datetime(response.headers["Date"]).timestamp()
 
     def close(self) -> None:
         """Close the connections."""
@@ -85,6 +96,8 @@ class Server:
         raise AnswerError(message, status=response.status_code, reason=reason)
 
     def _json(self, method: str, path: str, response: httpx.Response) -> Any:
+        if response.status_code == 204:
+            return None
         try:
             return response.json()
         except ValueError:
@@ -108,7 +121,7 @@ class Servers:
     def __init__(self, providers: Providers, transport: httpx.BaseTransport | None = None) -> None:
         self.nomad = Server(providers.nomad, providers.nomad.token, transport)
         self.consul = Server(providers.consul, providers.consul.token, transport)
-        self.vault = Server(providers.vault, providers.vault.token or _stored_vault_token(), transport)
+        self.vault = Server(providers.vault, providers.vault.token or stored_vault_token(), transport)
 
     def __enter__(self) -> Self:
         return self
@@ -120,7 +133,7 @@ class Servers:
             server.close()
 
 
-def _stored_vault_token() -> str | None:
+def stored_vault_token() -> str | None:
     """Read the token that `vault login` left, as the Vault provider does."""
     try:
         return (Path.home() / ".vault-token").read_text().strip() or None

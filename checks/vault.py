@@ -6,6 +6,7 @@ from typing import Any
 
 from checks.errors import AnswerError
 from checks.servers import Server
+from checks.vault_rights import needed_rights
 from config.settings import Settings
 
 
@@ -26,26 +27,12 @@ def problems(settings: Settings, vault: Server) -> list[str]:
             f"`pulumi config set --secret {vault.token_setting}`, or VAULT_TOKEN"
         ]
     # Without rights Vault does not show what is mounted either.
-    return _rights(settings, vault) or [*_secret_engine(settings, vault), *_login_backend(settings, vault)]
-
-
-def needed_rights(settings: Settings) -> dict[str, set[str]]:
-    """Say which capabilities the components use on which API paths."""
-    name, mount = settings.registry.name, settings.vault.mount
-    rights = {f"sys/policies/acl/{name}": {"create", "update", "read", "delete"}}
-    for key in ("http", "users", *(["config"] if settings.config_secrets else [])):
-        rights[f"{mount}/data/{name}/{key}"] = {"create", "update", "read"}
-        rights[f"{mount}/metadata/{name}/{key}"] = {"read", "delete"}
-    if settings.vault.identity == "workload":
-        backend = settings.vault.workload.backend
-        rights[f"auth/{backend}/role/{name}"] = {"create", "update", "read", "delete"}
-        if settings.vault.workload.create_backend:
-            rights[f"sys/auth/{backend}"] = {"create", "update", "delete", "sudo"}
-            rights[f"auth/{backend}/config"] = {"create", "update", "read"}
-            rights["sys/auth"] = {"read"}
-    if settings.providers.vault_makes_child_token:
-        rights["auth/token/create"] = {"update"}
-    return rights
+    return _rights(settings, vault) or [
+        *_secret_engine(settings, vault),
+        *_login_backend(settings, vault),
+        *_authority(settings, vault),
+        *_issuer(settings, vault),
+    ]
 
 
 def _rights(settings: Settings, vault: Server) -> list[str]:
@@ -74,7 +61,7 @@ def _rights(settings: Settings, vault: Server) -> list[str]:
         )
     return [
         f"the token in {vault.token_setting} lacks rights at Vault at {vault.address}; its policy needs:\n"
-        f"{_stanzas(missing)}{advice}"
+        f"{_stanzas(missing)}\n(docs/policies/vault.hcl has all){advice}"
     ]
 
 
@@ -110,6 +97,51 @@ def _login_backend(settings: Settings, vault: Server) -> list[str]:
     return [
         f"Vault at {vault.address} has no auth backend at {workload.backend}/, or the token may not see it: "
         "`nomad setup vault` makes one, or set vault.workload.createBackend to true"
+    ]
+
+
+def _authority(settings: Settings, vault: Server) -> list[str]:
+    """Look for a certificate authority that is to be there already, or that is in the way of our own."""
+    mount, role = settings.pki_mount, settings.pki_role
+    if settings.tls.mode != "registry":
+        return []
+    engine = _mount(vault, mount)
+    if settings.makes_authority:
+        if engine is None or engine["description"] == settings.pki_description:
+            return []
+        return [
+            f"Vault at {vault.address} has an engine at {mount}/ that is not this stack's: set "
+            "tls.authority.role to use its role, or tls.authority.mount to a path where there is none"
+        ]
+    if engine is None or engine["type"] != "pki":
+        return [
+            f"Vault at {vault.address} has no PKI engine at {mount}/, or the token may not see it: "
+            "set tls.authority.mount to one, or leave tls.authority out, and one is made"
+        ]
+    try:
+        vault.get(f"/v1/{mount}/roles/{role}")
+    except AnswerError as error:
+        if error.status == 404:
+            return [
+                f"the PKI engine at {mount}/ of Vault at {vault.address} has no role {role}: "
+                "set tls.authority.role to one that issues certificates for "
+                + ", ".join(settings.certificate_names)
+            ]
+        if error.status != 403:  # a deploy needs no right to read the role
+            raise
+    return []
+
+
+def _issuer(settings: Settings, vault: Server) -> list[str]:
+    """Compare the issuer that the registry expects in tokens with the one that Vault writes into them."""
+    if settings.auth.mode != "vault":
+        return []
+    issuer: str = vault.get("/v1/identity/oidc/.well-known/openid-configuration")["issuer"]
+    if issuer == settings.token_issuer:
+        return []
+    return [
+        f"Vault at {vault.address} signs tokens as {issuer}, and the registry would expect "
+        f"{settings.token_issuer}: set auth.issuer to {issuer.removesuffix('/v1/identity/oidc')}"
     ]
 
 

@@ -1,5 +1,6 @@
 """The Nomad volume with the images: who offers it, and whether at the path that the stack says."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -46,13 +47,18 @@ def require_offered(nomad: Server, settings: Settings) -> None:
             f"no Nomad client offers the volume {settings.volume}.\n"
             f"The directory {settings.volume_path} is there; now, on the machine that has it:\n"
             "  1. add this to the configuration of its Nomad client:\n\n"
-            f"{_indented(settings.volume_stanza)}\n"
+            f"{indented(settings.volume_stanza)}\n"
             "  2. restart Nomad there (the running jobs go on): systemctl restart nomad\n"
             "  3. run `pulumi up` again"
         )
+    require_writable(found, settings.volume)
+
+
+def require_writable(found: Sequence[Offer], volume: str) -> None:
+    """Raise CheckError, with what to do, if a client offers the volume read-only."""
     if read_only := [offer.node for offer in found if offer.read_only]:
         raise CheckError(
-            f"the Nomad client on {', '.join(read_only)} offers the volume {settings.volume} read-only: "
+            f"the Nomad client on {', '.join(read_only)} offers the volume {volume} read-only: "
             "set `read_only = false` in its host_volume block, restart Nomad there, and run `pulumi up` again"
         )
 
@@ -65,7 +71,7 @@ def _how_to_move(nomad: Server, settings: Settings, offer: Offer) -> str:
         f"Nothing was changed, and the images stay in {offer.path}. To move them:\n"
         f"  1. nomad job stop -address={nomad.address} -namespace={job.namespace} {job.name}\n"
         f"  2. on {offer.node}, as root: mkdir -p {wanted} && cp -a {offer.path}/. {wanted}/\n"
-        f"  3. let its Nomad client's configuration say:\n\n{_indented(settings.volume_stanza)}\n"
+        f"  3. let its Nomad client's configuration say:\n\n{indented(settings.volume_stanza)}\n"
         "  4. restart Nomad there: systemctl restart nomad\n"
         f"  5. run `pulumi up`; when it serves your images, remove {offer.path}\n"
         "To leave them where they are: "
@@ -73,5 +79,6 @@ def _how_to_move(nomad: Server, settings: Settings, offer: Offer) -> str:
     )
 
 
-def _indented(stanza: str) -> str:
+def indented(stanza: str) -> str:
+    """Set a stanza off from the words around it."""
     return "".join(f"       {line}\n" for line in stanza.splitlines())

@@ -1,24 +1,30 @@
 """Whether Nomad has the job that the stack's settings describe."""
 
 from checks.errors import AnswerError
+from checks.job_plan import job_plan
+from checks.network import host_network
 from checks.servers import Server
 from config.settings import Settings
 from jobs.nomad import Job, to_api
 from jobs.registry import VaultGrant, registry_job
 
 
-def wanted_job(settings: Settings) -> Job:
+def wanted_job(settings: Settings, host_network: str | None = None) -> Job:
     """Make the job that `pulumi up` would submit; the components' outputs are names out of the settings."""
-    name, secrets = settings.registry.name, f"{settings.vault.mount}/data/{settings.registry.name}"
+    name = settings.registry.name
     grant = VaultGrant(
         policy=name,
         role=name if settings.vault.identity == "workload" else None,
-        http_path=f"{secrets}/http",
-        users_path=f"{secrets}/users",
-        config_path=f"{secrets}/config" if settings.config_secrets else None,
+        paths={key: path for key, path in settings.secret_paths.items() if key != "jwks"},
+        issue_path=settings.issue_path,
     )
     return registry_job(
-        settings, volume_source=settings.volume, service=settings.registry.service, grant=grant
+        settings,
+        volume_source=settings.mounted_volume,
+        service=settings.registry.service,
+        grant=grant,
+        jwks_path=settings.secret_paths.get("jwks"),
+        host_network=host_network,
     )
 
 
@@ -27,10 +33,8 @@ def is_deployed(nomad: Server, settings: Settings) -> bool:
 
     A token that may not plan, or a job that Nomad refuses, counts as another job.
     """
-    registry = settings.registry
-    request = {"Job": to_api(wanted_job(settings)), "Diff": True}
     try:
-        plan = nomad.post(f"/v1/job/{registry.name}/plan", request, namespace=registry.namespace)
+        plan = job_plan(nomad, to_api(wanted_job(settings, host_network(nomad, settings))))
     except AnswerError:
         return False
     unchanged: bool = plan["Diff"]["Type"] == "None"

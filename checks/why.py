@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from checks.errors import AnswerError
 from checks.placement import placement_reasons
 from checks.servers import Server, Servers
 from checks.status import Deployment, find_job
+from checks.task_log import last_lines
 from checks.wanted import is_deployed
 from config.settings import Settings
 
-_LOG_LINES = 20
-_LOG_BYTES = 16_384  # read from the end of a log, and plenty for that many lines
 _EVENTS = 10
 # Events that every task has, or that say what others say better.
 _ORDINARY = {"Received", "Task Setup", "Started", "Restarting", "Killing", "Killed"}
@@ -68,8 +66,8 @@ def why(servers: Servers, settings: Settings) -> Why:
     deployment = _deployment_of(nomad, settings, version)
     allocations = [each for each in _of_job(nomad, settings, "allocations") if each["JobVersion"] == version]
     running = any(each["ClientStatus"] == "running" for each in allocations)
-    failing_checks = _failing_checks(servers.consul, settings.registry.service, running=running)
-    healthy = running and not failing_checks and _succeeded(deployment)
+    failing = failing_checks(servers.consul, settings.registry.service, running=running)
+    healthy = running and not failing and _succeeded(deployment)
     if healthy:
         return _nothing(f"job {name} version {version} runs and its checks pass", healthy=True)
     placement = [] if running else _placement(nomad, settings, deployment)
@@ -80,7 +78,7 @@ def why(servers: Servers, settings: Settings) -> Why:
         deployment=_as_deployment(deployment),
         placement=placement,
         failures=failures,
-        checks=failing_checks,
+        checks=failing,
         reverted=reverted,
     )
 
@@ -151,7 +149,8 @@ def _deployment_of(nomad: Server, settings: Settings, version: int) -> Mapping[s
     return max(found, key=lambda each: each["CreateIndex"], default=None)
 
 
-def _failing_checks(consul: Server, service: str, *, running: bool) -> list[str]:
+def failing_checks(consul: Server, service: str, *, running: bool) -> list[str]:
+    """Say which of a service's checks do not pass, or that it is missing though it runs."""
     instances = consul.get(f"/v1/health/service/{service}")
     if running and not instances:
         # Nomad registers a service again within seconds, unless someone keeps taking it away.
@@ -180,7 +179,7 @@ def _placement(nomad: Server, settings: Settings, deployment: Mapping[str, Any] 
     if not failed:
         return []
     newest = max(failed, key=lambda each: each["CreateIndex"])
-    return placement_reasons(nomad, settings, newest["FailedTGAllocs"])
+    return placement_reasons(nomad, settings, newest["FailedTGAllocs"], settings.mounted_volume)
 
 
 def _failures(nomad: Server, settings: Settings, allocations: Iterable[Mapping[str, Any]]) -> list[Failure]:
@@ -230,22 +229,10 @@ def _told(events: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _log(nomad: Server, settings: Settings, allocation: str, task: str | None, kind: str) -> list[str]:
-    """Read the end of a task's log; a task that never started has none, nor has one that Nomad collected."""
     if task is None:
         return []
-    try:
-        text = nomad.text(
-            f"/v1/client/fs/logs/{allocation}",
-            namespace=settings.registry.namespace,
-            task=task,
-            type=kind,
-            origin="end",
-            offset=_LOG_BYTES,
-            plain="true",
-        )
-    except AnswerError:
-        return []
-    return _masked(text).splitlines()[-_LOG_LINES:]
+    lines = last_lines(nomad, settings.registry.namespace, allocation, task, kind)
+    return [_masked(line) for line in lines]
 
 
 def _masked(text: str) -> str:

@@ -1,27 +1,41 @@
-"""Consul's defaults for the registry's service."""
+"""What Consul knows of the registry's service before it runs: its defaults, and who may reach it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import pulumi
 import pulumi_consul as consul
 
+from config.settings import Settings
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConsulServiceArgs:
-    """A service and the protocol that it speaks."""
+    """A service, the protocol that it speaks, and the services that may reach it."""
 
     service: str
     protocol: Literal["tcp", "http", "http2", "grpc"]
+    allowed_services: Sequence[str]
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Take them from a stack's settings."""
+        return cls(
+            service=settings.registry.service,
+            protocol=settings.registry.consul_protocol,
+            allowed_services=settings.access.allowed_services,
+        )
 
 
 class ConsulService(pulumi.ComponentResource):
-    """Writes the service's service-defaults before the job registers the service.
+    """Writes the service's service-defaults and intentions before the job registers the service.
 
     Protocol `tcp`: with `http` Envoy ends each request after 15 s (consul #6382) and pushes of big layers
-    break. The entry acts on traffic inside a service mesh only.
+    break. Both entries act on traffic inside a service mesh only: without a sidecar beside the registry,
+    whoever reaches its port reaches it.
 
-    Produces: a ConfigEntryServiceDefaults.
+    Produces: a ConfigEntryServiceDefaults and a ConfigEntryServiceIntentions.
     """
 
     service: pulumi.Output[str]
@@ -42,5 +56,19 @@ class ConsulService(pulumi.ComponentResource):
             transparent_proxies=[{"dialed_directly": False, "outbound_listener_port": 0}],
             opts=pulumi.ResourceOptions(parent=self),
         )
+        consul.ConfigEntryServiceIntentions(
+            f"{name}-intentions",
+            name=args.service,
+            # Consul chooses precedence and order; unless they are written, every preview shows a change.
+            sources=[
+                *(_source(allowed, "allow", precedence=9) for allowed in sorted(set(args.allowed_services))),
+                _source("*", "deny", precedence=8),
+            ],
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[defaults]),
+        )
         self.service = defaults.name
         self.register_outputs({"service": self.service})
+
+
+def _source(name: str, action: Literal["allow", "deny"], precedence: int) -> dict[str, object]:
+    return {"name": name, "action": action, "type": "consul", "precedence": precedence}

@@ -1,14 +1,18 @@
 """The directory on the NAS that keeps the images, offered to Nomad as a host volume."""
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from typing import Self
 
 import pulumi
 import pulumi_command as command
 import pulumi_nomad as nomad
 
-from config.settings import Host, Owner
+from components.ssh import connection
+from config.sections.host import Host
+from config.sections.storage import Owner
+from config.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +25,24 @@ class HostVolumeArgs:
     host: Host | None  # the NAS over SSH, or this machine
     node_id: str | None  # Nomad's node with the directory, for a dynamic volume
     namespace: str  # Nomad namespace of a dynamic volume
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Take them from a stack's settings."""
+        storage = settings.storage
+        return cls(
+            volume=settings.volume,
+            path=settings.volume_path,
+            owner=storage.owner,
+            host=storage.host,
+            node_id=storage.node_id,
+            namespace=settings.registry.namespace,
+        )
+
+    @classmethod
+    def cache(cls, settings: Settings) -> Self:
+        """Take those of the volume with what the mirrors cache."""
+        return replace(cls.of(settings), volume=settings.cache_volume, path=settings.cache_path)
 
 
 class HostVolume(pulumi.ComponentResource):
@@ -57,14 +79,9 @@ class HostVolume(pulumi.ComponentResource):
         opts = pulumi.ResourceOptions(parent=self)
         if args.host is None:
             return command.local.Command(f"{name}-directory", create=create, opts=opts)
-        connection = command.remote.ConnectionArgs(
-            host=str(args.host.address),
-            port=args.host.port,
-            user=args.host.user,
-            host_key=args.host.host_key,  # without it the provider accepts any host
-            private_key=pulumi.Output.secret(args.host.private_key) if args.host.private_key else None,
+        return command.remote.Command(
+            f"{name}-directory", connection=connection(args.host), create=create, opts=opts
         )
-        return command.remote.Command(f"{name}-directory", connection=connection, create=create, opts=opts)
 
 
 def directory_script(path: PurePosixPath, owner: Owner) -> str:

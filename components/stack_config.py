@@ -1,10 +1,13 @@
 """The running stack's configuration, as the engine hands it to the program."""
 
 import os
+from pathlib import Path
 
 import pulumi
+import yaml
 from pulumi.runtime import config as runtime_config
 
+from config.clear_secrets import clear_secrets
 from config.problems import SettingsError
 from config.settings import Settings
 
@@ -16,7 +19,19 @@ def stack_settings() -> Settings:
     Raises RunError, which the engine prints without a traceback, with every problem there is.
     """
     config = runtime_config.CONFIG.get() or runtime_config.get_config_env()
+    file = Path(f"Pulumi.{pulumi.get_stack()}.yaml")
+    problems = clear_secrets(_written(file))
     try:
-        return Settings.read(pulumi.get_stack(), config, os.environ)
+        settings = Settings.read(pulumi.get_stack(), config, os.environ)
     except SettingsError as error:
-        raise pulumi.RunError(str(error)) from None
+        problems += error.problems
+    if problems:
+        raise pulumi.RunError(str(SettingsError(file.name, problems)))
+    return settings
+
+
+def _written(file: Path) -> dict[str, object]:
+    """Read the stack's file; a stack may have its configuration elsewhere, encrypted there by Pulumi."""
+    content = yaml.safe_load(file.read_text()) if file.exists() else None
+    config = content.get("config") if isinstance(content, dict) else None
+    return config if isinstance(config, dict) else {}

@@ -67,7 +67,17 @@ def from_pydantic(
     `schema` is the section's JSON Schema (for the names that would have been known); the values of keys in
     `secrets` are never repeated.
     """
-    return [_problem(details, section, schema, secrets) for details in error.errors(include_url=False)]
+    found = error.errors(include_url=False)
+    return [
+        _problem(details, section, schema, secrets)
+        for details in found
+        if not (details["type"] == "too_short" and _is_above(details["loc"], found))
+    ]
+
+
+def _is_above(location: tuple[int | str, ...], found: Iterable[ErrorDetails]) -> bool:
+    """Whether something inside is wrong: pydantic leaves that out, and calls the rest too short."""
+    return any(each["loc"][: len(location)] == location and each["loc"] != location for each in found)
 
 
 def _problem(

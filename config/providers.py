@@ -85,7 +85,7 @@ class Providers:
     def read(cls, config: Mapping[str, str], env: Mapping[str, str]) -> tuple[Self | None, list[Problem]]:
         """Read the providers' keys from the whole stack configuration, else from the environment."""
         problems: list[Problem] = []
-        endpoints = [_endpoint(keys, config, env, problems) for keys in (NOMAD, CONSUL, VAULT)]
+        endpoints = [endpoint(keys, config, env, problems) for keys in (NOMAD, CONSUL, VAULT)]
         nomad, consul, vault = endpoints
         if nomad is None or consul is None or vault is None:
             return None, problems
@@ -100,9 +100,11 @@ class Providers:
         ), problems
 
 
-def _endpoint(
+def endpoint(
     keys: _Keys, config: Mapping[str, str], env: Mapping[str, str], problems: list[Problem]
 ) -> Endpoint | None:
+    """Read one provider's keys; what is wrong is added to `problems`."""
+
     def read(names: tuple[str, str]) -> str | None:
         return config.get(names[0]) or env.get(names[1]) or None
 

@@ -1,5 +1,6 @@
 """`python -m devcluster`: the embedded cluster and the registry on it, as `make` uses them."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,14 +8,14 @@ from pathlib import Path
 
 import typer
 
-from devcluster import nomad, traefik
+from devcluster import debian, images, nomad, programs, prometheus, storage_tools, traefik
 from devcluster.cluster import Cluster
 from devcluster.errors import ClusterError
 from devcluster.instance import Instance
 from devcluster.plugins.install import install
-from devcluster.programs import find_or_build_all
 from devcluster.progress import say
 from devcluster.stack import REPOSITORY, Stack
+from devcluster.trivy_image import NAME as TRIVY
 
 ROOT = REPOSITORY / ".cluster"
 
@@ -53,9 +54,22 @@ def up() -> None:
 
 @app.command()
 def build() -> None:
-    """Build the programs that are not on PATH, so that starting the cluster takes seconds."""
+    """Get all programs that are not on PATH, those for tests alone too, so that no test waits for it."""
     with _plain_errors():
-        find_or_build_all()
+        storage_tools.ensure()
+        programs.find_or_build_all()
+        for program in (programs.ACTIONLINT, programs.TRIVY):
+            programs.find_or_build(program)
+        if not shutil.which("chromium"):
+            debian.install(["chromium"], "a test opens the page of `ops report` in a browser")
+        prometheus.folder()
+
+
+@app.command()
+def trivy() -> None:
+    """Give the running cluster the image that `maintenance.scan` takes; built here, it takes minutes."""
+    with _plain_errors():
+        images.ensure(Cluster(Instance(root=ROOT)).docker_host, [TRIVY])
 
 
 @app.command()

@@ -1,9 +1,13 @@
 """The network bridge of a dockerd of our own: its own name and subnet, so that engines live side by side."""
 
+import contextlib
+import fcntl
 import ipaddress
 import json
+import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 
 from devcluster.errors import ClusterError
 from devcluster.instance import Instance
@@ -19,15 +23,27 @@ Rule = tuple[str, ...]
 def ensure(instance: Instance) -> None:
     """Create the bridge if it is not there, with a subnet that nothing else on this machine has."""
     name = instance.label
-    networks = _networks()
-    subnet = networks.get(name)
-    if not subnet:
-        subnet = free_subnet(list(networks.values()))
-        _ip("link", "add", "name", name, "type", "bridge")
-        _ip("address", "add", f"{subnet[1]}/{subnet.prefixlen}", "dev", name)
-        _ip("link", "set", name, "up")
+    with _one_at_a_time():
+        networks = _networks()
+        subnet = networks.get(name)
+        if not subnet:
+            subnet = free_subnet(list(networks.values()))
+            _ip("link", "add", "name", name, "type", "bridge")
+            _ip("address", "add", f"{subnet[1]}/{subnet.prefixlen}", "dev", name)
+            _ip("link", "set", name, "up")
     for rule in rules(name, subnet):
         _set(rule, present=True)
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Keep two clusters that start at once from taking one subnet, and reaching each other's containers."""
+    folder = os.open("/run", os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def remove(instance: Instance) -> None:

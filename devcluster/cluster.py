@@ -63,15 +63,20 @@ class Cluster:
         if chosen.server:
             engine.prepare(instance)
         engine.require_client()
+        consul.prepare(instance)
         openbao.prepare(instance)
         traefik.prepare(instance)
         nomad.prepare(instance)
         started = self._start([server for server in self._servers(chosen) if server.name != nomad.NAME])
         if not engine.containers(chosen.host, instance):  # else they hold the registry's ports
             check_ports(nomad.registry_ports(instance))
+        consul.initialise(instance)
         openbao.initialise(instance)
         images.ensure(chosen.host)
-        started += self._start([nomad.server(instance, chosen.host, openbao.nomad_token(instance))])
+        last = nomad.server(instance, chosen.host, openbao.nomad_token(instance))
+        started += self._start([last])
+        if nomad.initialise(instance):
+            wait(last, instance)  # now that it may be asked
         todo = hosts.add(instance)
         if todo:
             say(todo)
@@ -161,6 +166,10 @@ class Cluster:
         instance = self.instance
         folders = [str(Path(sys.executable).parent), str(instance.bin)]
         path = [entry for entry in os.environ["PATH"].split(os.pathsep) if entry not in folders]
+        tokens = {
+            "NOMAD_TOKEN": nomad.token(instance),
+            "CONSUL_HTTP_TOKEN": consul.token(instance, consul.MANAGEMENT),
+        }
         return {
             "PATH": os.pathsep.join(folders + path),
             "PULUMI_HOME": str(instance.root / "pulumi" / "home"),
@@ -172,6 +181,8 @@ class Cluster:
             "VAULT_ADDR": instance.vault_address,
             "VAULT_TOKEN": instance.root_token_file.read_text(),
             "DOCKER_HOST": self.docker_host,
+            "TRAEFIK_API": instance.traefik_address,
+            **{name: token for name, token in tokens.items() if token},
         }
 
 

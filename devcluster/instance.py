@@ -7,6 +7,7 @@ from pathlib import Path
 
 HOSTNAME = "registry.homelab.local"
 LOOPBACK = "127.0.0.1"
+CONTAINER_USER = 1000  # for the containers, when this program runs as root
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +32,9 @@ class Ports:
 
     @classmethod
     def shifted(cls, block: int) -> "Ports":
-        """Ports of a further instance; blocks 1 to 5 never meet each other, nor the kernel's own range."""
+        """Ports of a further instance; blocks 1 to 8 never meet each other, nor the kernel's own range."""
         standard = cls()
-        shift = 19_000 + 1_000 * block
+        shift = 19_000 + 600 * block
         moved = {
             name: port + shift for name, port in asdict(standard).items() if not name.startswith("dynamic")
         }
@@ -53,6 +54,7 @@ class Instance:
     ports: Ports = field(default_factory=Ports)
     own_engine: bool = False  # True: a dockerd of its own even if one is running
     raw_exec: bool = False  # True: Nomad may run plain commands, which tests of the plugins do
+    acl: bool = False  # True: Nomad and Consul ask for tokens
 
     @property
     def label(self) -> str:
@@ -80,6 +82,26 @@ class Instance:
         return self.volumes / "high_capacity" / "registry_data"
 
     @property
+    def staging_volume(self) -> Path:
+        """The directory that Nomad offers as `registry_staging_data`, for a second stack."""
+        return self.volumes / "high_capacity" / "registry_staging_data"
+
+    @property
+    def auth_volume(self) -> Path:
+        """The directory that Nomad offers as `registry_auth`; its docker plugin logs in by the file in it."""
+        return self.volumes / "registry_auth"
+
+    @property
+    def backup_volume(self) -> Path:
+        """The directory that Nomad offers as `registry_backup`."""
+        return self.volumes / "registry_backup"
+
+    @property
+    def cache_volume(self) -> Path:
+        """The directory that Nomad offers as `registry_cache`."""
+        return self.volumes / "high_capacity" / "registry_cache"
+
+    @property
     def docker_socket(self) -> Path:
         """Where a dockerd of our own listens."""
         return self.root / "docker.sock"
@@ -93,6 +115,15 @@ class Instance:
     def root_token_file(self) -> Path:
         """OpenBao's root token."""
         return self.root / "vault" / "root-token"
+
+    @property
+    def nomad_token_file(self) -> Path:
+        """Nomad's management token, with ACLs."""
+        return self.root / "nomad" / "management-token"
+
+    def consul_token_file(self, name: str) -> Path:
+        """A token of Consul, with ACLs: `management`, or the one of an agent."""
+        return self.root / "consul" / f"{name}-token"
 
     @property
     def nomad_address(self) -> str:

@@ -1,16 +1,23 @@
 """The Nomad agent: server and client in one, with Docker, Consul, Vault and the registry's host volume."""
 
 import json
+import os
 import time
+import uuid
+from pathlib import Path
 
 import httpx
 
-from devcluster.instance import LOOPBACK, Instance
+from devcluster import consul
+from devcluster.files import PRIVATE, write
+from devcluster.instance import CONTAINER_USER, LOOPBACK, Instance
 from devcluster.openbao import NOMAD_ROLE
 from devcluster.servers import Server, answers
 
 NAME = "nomad"
-VOLUME = "registry_data"
+VOLUME, CACHE_VOLUME = "registry_data", "registry_cache"
+AUTH_VOLUME, BACKUP_VOLUME = "registry_auth", "registry_backup"
+STAGING_VOLUME = "registry_staging_data"  # of Pulumi.staging.yaml
 JOB = "docker-registry"
 
 
@@ -22,9 +29,12 @@ def config(instance: Instance, docker_host: str, vault_token: str) -> dict[str, 
             "docker": {
                 "config": {
                     "endpoint": docker_host,
+                    "auth": {"config": str(_auth_file(instance))},
                     # Images come by `docker import`: removed ones could not be pulled again.
                     # Dangling containers may be another instance's.
                     "gc": {"image": False, "container": True, "dangling_containers": {"enabled": False}},
+                    # Log collectors tell by them whose lines they are (docs/monitoring.md).
+                    "extra_labels": ["job_name", "task_name"],
                 }
             }
         }
@@ -63,10 +73,22 @@ def config(instance: Instance, docker_host: str, vault_token: str) -> dict[str, 
             "gc_inode_usage_threshold": 95,
             # Each would wait for a cloud's metadata server that is not there.
             "options": {"fingerprint.denylist": "env_aws,env_gce,env_azure,env_digitalocean"},
-            "host_volume": [{VOLUME: {"path": str(instance.registry_volume), "read_only": False}}],
+            "host_volume": [
+                {VOLUME: {"path": str(instance.registry_volume), "read_only": False}},
+                {STAGING_VOLUME: {"path": str(instance.staging_volume), "read_only": False}},
+                {AUTH_VOLUME: {"path": str(instance.auth_volume), "read_only": False}},
+                {BACKUP_VOLUME: {"path": str(instance.backup_volume), "read_only": False}},
+                {CACHE_VOLUME: {"path": str(instance.cache_volume), "read_only": False}},
+            ],
+            # A second address to bind to, which docker does not take for this machine's own.
+            "host_network": [{"bridge": {"interface": instance.label}}] if instance.own_engine else [],
         },
         "plugin": plugins,
-        "consul": {"address": f"{LOOPBACK}:{ports.consul_http}"},
+        "acl": {"enabled": instance.acl},
+        "consul": {
+            "address": f"{LOOPBACK}:{ports.consul_http}",
+            "token": consul.token(instance, consul.NOMAD),
+        },
         "vault": {
             "enabled": True,
             "address": instance.vault_address,
@@ -77,8 +99,23 @@ def config(instance: Instance, docker_host: str, vault_token: str) -> dict[str, 
 
 
 def prepare(instance: Instance) -> None:
-    """Make the host volume's directory: Nomad does not start without it."""
+    """Make the host volumes' directories, and a file for docker log-ins.
+
+    Nomad does not start without the directories, and refuses every pull without the file.
+    """
     instance.registry_volume.mkdir(parents=True, exist_ok=True)
+    instance.cache_volume.mkdir(parents=True, exist_ok=True)
+    instance.staging_volume.mkdir(parents=True, exist_ok=True)
+    instance.auth_volume.mkdir(parents=True, exist_ok=True)
+    instance.backup_volume.mkdir(parents=True, exist_ok=True)
+    # The jobs' user, in whose name `pulumi up` makes the registry's volume.
+    os.chown(instance.backup_volume, os.getuid() or CONTAINER_USER, os.getgid() or CONTAINER_USER)
+    if not _auth_file(instance).exists():
+        write(_auth_file(instance), "{}", mode=PRIVATE)
+
+
+def _auth_file(instance: Instance) -> Path:
+    return instance.auth_volume / "config.json"
 
 
 def registry_ports(instance: Instance) -> dict[str, int]:
@@ -99,9 +136,26 @@ def server(instance: Instance, docker_host: str, vault_token: str) -> Server:
             "Nomad's RPC": ports.nomad_rpc,
             "Nomad's gossip": ports.nomad_serf,
         },
-        healthy=lambda: _takes_jobs(instance),
+        healthy=lambda: _healthy(instance),
         address=instance.nomad_address,
     )
+
+
+def initialise(instance: Instance) -> bool:
+    """With ACLs, make the management token; False if there is nothing to do."""
+    file = instance.nomad_token_file
+    if not instance.acl or file.exists():
+        return False
+    secret = str(uuid.uuid4())
+    url = f"{instance.nomad_address}/v1/acl/bootstrap"
+    httpx.post(url, json={"BootstrapSecret": secret}, trust_env=False).raise_for_status()
+    return write(file, secret, mode=PRIVATE)
+
+
+def token(instance: Instance) -> str:
+    """The management token; "" before the first start, and without ACLs."""
+    file = instance.nomad_token_file
+    return file.read_text() if instance.acl and file.exists() else ""
 
 
 def wait_for_registry(instance: Instance, seconds: float = 60) -> bool:
@@ -111,11 +165,17 @@ def wait_for_registry(instance: Instance, seconds: float = 60) -> bool:
         return True
     deadline = time.monotonic() + seconds
     url = f"{instance.consul_address}/v1/health/service/registry?passing"
-    while not answers(url, lambda body: json.loads(body) != []):
+    while not answers(url, lambda body: json.loads(body) != [], consul.headers(instance)):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.2)
     return True
+
+
+def _healthy(instance: Instance) -> bool:
+    if instance.acl and not token(instance):  # nobody may ask more until `initialise`
+        return bool(_get(instance, "/v1/status/leader"))
+    return _takes_jobs(instance)
 
 
 def _takes_jobs(instance: Instance) -> bool:
@@ -137,8 +197,9 @@ def _takes_jobs(instance: Instance) -> bool:
 
 def _get(instance: Instance, path: str) -> object:
     """The JSON that Nomad answers, or None for any answer but 200."""
+    url, headers = instance.nomad_address + path, {"X-Nomad-Token": token(instance)}
     try:
-        response = httpx.get(instance.nomad_address + path, timeout=5, trust_env=False)
+        response = httpx.get(url, headers=headers, timeout=5, trust_env=False)
     except httpx.HTTPError:
         return None
     return response.json() if response.status_code == 200 else None

@@ -94,7 +94,8 @@ def initialise(instance: Instance) -> str:
     if f"{KV_MOUNT}/" not in client.sys.list_mounted_secrets_engines()["data"]:
         client.sys.enable_secrets_engine("kv", path=KV_MOUNT, options={"version": "2"})
         # Version 2 is an upgrade of version 1 that goes on after the answer.
-        _until(lambda: answers(f"{instance.vault_address}/v1/{KV_MOUNT}/config", token=token))
+        url, headers = f"{instance.vault_address}/v1/{KV_MOUNT}/config", {"X-Vault-Token": token}
+        _until(lambda: answers(url, headers=headers))
     return token
 
 

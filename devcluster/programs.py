@@ -35,6 +35,7 @@ class Program:
     version_variable: str | None = None  # set at link time, where the program's own default would be wrong
     newer_will_do: bool = False
     cgo: bool = False
+    experiment: str | None = None  # of the standard library, that the program is built with (GOEXPERIMENT)
     beside: str | None = None  # a file of the package's module that has to lie beside the program
 
     @property
@@ -81,7 +82,24 @@ REGISTRY = Program(
     version_arguments=("--version",),
     version_variable="github.com/distribution/distribution/v3/version.version",
 )
-# The quick ones first, so that something is seen to happen. The registry only goes into an image.
+TRIVY = Program(
+    name="trivy",
+    version="0.74.0",
+    package="github.com/aquasecurity/trivy/cmd/trivy",
+    version_arguments=("--version",),
+    version_variable="github.com/aquasecurity/trivy/pkg/version/app.ver",
+    experiment="jsonv2",
+)
+ACTIONLINT = Program(
+    name="actionlint",
+    version="1.7.12",
+    package="github.com/rhysd/actionlint/cmd/actionlint",
+    version_arguments=("-version",),
+    version_variable="github.com/rhysd/actionlint.version",
+    newer_will_do=True,
+)
+# The quick ones first, so that something is seen to happen. The registry and Trivy only go into images, and
+# actionlint is for the tests.
 PROGRAMS = (CRANE, PULUMI_PYTHON, CONSUL, NOMAD, PULUMI)
 
 
@@ -162,7 +180,8 @@ def on_path(program: Program) -> Path | None:
 
 def key(program: Program) -> str:
     """Name of the program's folder in the cache: changes with anything that would change the program."""
-    digest = hashlib.sha256(" ".join([program.package, *program.flags, str(program.cgo)]).encode())
+    build = [program.package, *program.flags, str(program.cgo), *filter(None, [program.experiment])]
+    digest = hashlib.sha256(" ".join(build).encode())
     for file in ("go.mod", "go.sum"):
         digest.update((MODULES / program.name / file).read_bytes())
     return f"{program.name}-{program.version}-{digest.hexdigest()[:12]}"
@@ -174,6 +193,8 @@ def _build(program: Program, folder: Path, position: str) -> None:
         install(["gcc", "libc6-dev"], f"building {program.name} needs a C compiler")
     module = MODULES / program.name
     environment = {**os.environ, "CGO_ENABLED": "1" if program.cgo else "0"}
+    if program.experiment:
+        environment["GOEXPERIMENT"] = program.experiment
     command = [str(go), "build", *program.flags, "-o", str(folder / program.name), program.package]
     log = cache() / f"{program.name}-build.log"
     place = f" ({position})" if position else ""

@@ -14,7 +14,7 @@ import bcrypt
 from devcluster.cluster import Cluster
 from devcluster.errors import ClusterError
 from devcluster.files import PRIVATE, write
-from devcluster.instance import HOSTNAME, LOOPBACK, Instance
+from devcluster.instance import CONTAINER_USER, HOSTNAME, LOOPBACK, Instance
 from devcluster.openbao import KV_MOUNT
 from devcluster.progress import say, step
 
@@ -23,7 +23,6 @@ TEMPLATE = Path(__file__).with_name("Pulumi.dev.yaml")
 STACK = "dev"
 PROJECT = "docker-registry"
 DEMO_USER = "demo"
-CONTAINER_USER = 1000  # for the container, when this program runs as root
 
 
 @dataclass(frozen=True, kw_only=True)

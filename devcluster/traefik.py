@@ -6,6 +6,7 @@ import httpx
 import trustme
 import yaml
 
+from devcluster import consul
 from devcluster.files import PRIVATE, write
 from devcluster.instance import HOSTNAME, LOOPBACK, Instance
 from devcluster.servers import Server, answers
@@ -29,7 +30,11 @@ def config(instance: Instance) -> dict[str, object]:
         "api": {"insecure": True, "dashboard": False},
         "providers": {
             "consulCatalog": {
-                "endpoint": {"address": f"{LOOPBACK}:{instance.ports.consul_http}", "scheme": "http"},
+                "endpoint": {
+                    "address": f"{LOOPBACK}:{instance.ports.consul_http}",
+                    "scheme": "http",
+                    "token": consul.token(instance, consul.TRAEFIK),
+                },
                 "exposedByDefault": False,
                 "refreshInterval": "2s",
             },

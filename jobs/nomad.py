@@ -24,6 +24,7 @@ class Template:
     destination: str = api("DestPath")
     change_mode: Literal["noop", "restart", "signal"]
     perms: str
+    splay: Duration | None = None  # longest random wait before the change; 5 s by default
     uid: int | None = None
     gid: int | None = None
 
@@ -49,6 +50,20 @@ class Identity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NomadIdentity:
+    """The workload identity for Nomad's own API (1.5 and newer); `file` puts it at secrets/nomad_token."""
+
+    file: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lifecycle:
+    """When a task runs beside the group's main tasks, if it is none; it is to end by itself."""
+
+    hook: Literal["prestart", "poststop"]
+
+
+@dataclass(frozen=True, kw_only=True)
 class VolumeMount:
     """Where a task sees one of its group's volumes."""
 
@@ -70,13 +85,16 @@ class DockerConfig:
     """The docker driver's task configuration; the driver spells its keys in snake_case."""
 
     image: str
+    auth_soft_fail: bool | None = None
+    entrypoint: tuple[str, ...] | None = None  # the image's own
     args: tuple[str, ...]
-    ports: tuple[str, ...]
+    network_mode: Literal["host", "none"] | None = None
+    ports: tuple[str, ...] = ()
     cap_drop: tuple[str, ...]
     security_opt: tuple[str, ...]
     readonly_rootfs: bool
     pids_limit: int
-    labels: tuple[Mapping[str, str], ...]
+    labels: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +106,8 @@ class Task:
     user: str | None = None
     config: DockerConfig
     env: Mapping[str, str] | None = None
+    lifecycle: Lifecycle | None = None
+    identity: NomadIdentity | None = None
     identities: tuple[Identity, ...] | None = None
     kill_signal: str | None = None
     kill_timeout: Duration | None = None
@@ -104,6 +124,8 @@ class Check:
     name: str
     type: Literal["http", "tcp"]
     path: str | None = None
+    protocol: Literal["http", "https"] | None = None
+    tls_skip_verify: bool | None = api("TLSSkipVerify", default=None)
     interval: Duration
     timeout: Duration
 
@@ -121,18 +143,20 @@ class Service:
 
 @dataclass(frozen=True, kw_only=True)
 class Port:
-    """A fixed port of the host and the container's port behind it."""
+    """A port of the host, fixed or of Nomad's choice, and the container's port behind it."""
 
     label: str
-    value: int
+    value: int | None = None  # only of a fixed one
     to: int
+    host_network: str | None = None  # the node's default one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
     """The ports of a group."""
 
-    ports: tuple[Port, ...] = api("ReservedPorts")
+    ports: tuple[Port, ...] | None = api("ReservedPorts", default=None)
+    dynamic_ports: tuple[Port, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,10 +185,12 @@ class Restart:
 class Reschedule:
     """How a failed allocation is replaced by a new one."""
 
+    attempts: int | None = None
+    interval: Duration | None = None
     unlimited: bool
-    delay: Duration
-    delay_function: Literal["constant", "exponential", "fibonacci"]
-    max_delay: Duration
+    delay: Duration | None = None
+    delay_function: Literal["constant", "exponential", "fibonacci"] | None = None
+    max_delay: Duration | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +207,25 @@ class Update:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Where a group's instances are to be far from each other; weight is 1 to 100."""
+
+    attribute: str
+    weight: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaling:
+    """Between which numbers of instances an autoscaler chooses, and how; `policy` is its own."""
+
+    type: Literal["horizontal"] = "horizontal"
+    min: int
+    max: int
+    enabled: bool = True
+    policy: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskGroup:
     """Tasks that run together on one node."""
 
@@ -192,7 +237,30 @@ class TaskGroup:
     restart_policy: Restart | None = None
     reschedule_policy: Reschedule | None = None
     update: Update | None = None
+    shutdown_delay: Duration | None = None  # between the end of a service's registration and the task's
+    spreads: tuple[Spread, ...] | None = None
+    scaling: Scaling | None = None
     tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Periodic:
+    """When a batch job runs; each run is a job of its own, a child of the periodic one."""
+
+    spec: str  # as in a crontab
+    spec_type: Literal["cron"] = "cron"
+    enabled: bool = True  # the API's own default is false
+    prohibit_overlap: bool
+    time_zone: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameterized:
+    """A batch job that runs only when it is dispatched; each run is a job of its own, a child of it."""
+
+    payload: Literal["forbidden"] = "forbidden"
+    meta_required: tuple[str, ...] = ()
+    meta_optional: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +272,8 @@ class Job:
     namespace: str
     type: Literal["service", "batch", "system"]
     datacenters: tuple[str, ...]
+    periodic: Periodic | None = None
+    parameterized: Parameterized | None = api("ParameterizedJob", default=None)
     task_groups: tuple[TaskGroup, ...]
 
 

@@ -1,19 +1,35 @@
-"""The registry's Nomad job: one writer on one volume, its configuration and secrets rendered at run time."""
+"""The registry's Nomad job, whose configuration and secrets are rendered at run time."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from config import registry as registry_model
+from config.sections.registry import Registry
 from config.settings import Settings
 from jobs import nomad
-from jobs.config_template import config_template, htpasswd_template
+from jobs.autoscaling import autoscaling
+from jobs.config_template import config_template
 from jobs.duration import Duration
+from jobs.registry_server import (
+    CONFIG_FILE,
+    DEBUG_PORT,
+    REGISTRY_PORT,
+    TASK,
+    access_config,
+    auth_files,
+    certificate_file,
+    metrics_service,
+    secret_file,
+    server_check,
+    server_group,
+    server_task,
+)
+from jobs.tasks.freeze_record import freeze_variable
+from jobs.traefik_tags import traefik_tags
+from jobs.vault_login import VaultLogin
 
-GROUP = TASK = "registry"
-# Inside the container; the host's ports are settings.
-REGISTRY_PORT, DEBUG_PORT = 5000, 5001
-# The secrets folder is a tmpfs that neither `nomad alloc fs` nor the host's disk shows.
-CONFIG_FILE, HTPASSWD_FILE = "/secrets/config.yml", "/secrets/htpasswd"
+GROUP = TASK
 DATA_DIRECTORY = "/var/lib/registry"
 
 
@@ -23,135 +39,105 @@ class VaultGrant:
 
     policy: str
     role: str | None  # with identity `workload`
-    http_path: str
-    users_path: str
-    config_path: str | None  # where `registry.config` has secrets
+    paths: Mapping[str, str]  # by key: http, and what the settings ask for of users and config
+    issue_path: str | None = None  # where a PKI engine issues the certificate, in tls.mode registry
 
 
-def registry_job(settings: Settings, *, volume_source: str, service: str, grant: VaultGrant) -> nomad.Job:
-    """Make the job from a stack's settings and from what the other components created."""
+def registry_job(
+    settings: Settings,
+    *,
+    volume_source: str | None,
+    service: str,
+    grant: VaultGrant,
+    jwks_path: str | None = None,
+    host_network: str | None = None,
+) -> nomad.Job:
+    """Make the job from a stack's settings and from what the other components created.
+
+    `volume_source` is for a store on a host volume, which has one writer.
+    `jwks_path` is where the keys of clients' tokens are (KV v2 API). The ports listen on the address of
+    `host_network`, or of the node's default network.
+    """
     registry = settings.registry
+    group = server_group(
+        GROUP,
+        network=_network(settings, host_network),
+        services=_services(settings, service),
+        volumes={settings.volume: volume_request(settings, volume_source)} if volume_source else None,
+        tasks=(_task(settings, grant, jwks_path, mounted=volume_source is not None),),
+    )
     return nomad.Job(
         id=registry.name,
         name=registry.name,
         namespace=registry.namespace,
         type="service",
         datacenters=registry.datacenters,
-        task_groups=(
-            nomad.TaskGroup(
-                name=GROUP,
-                count=1,  # one writer on one host volume
-                networks=(
-                    nomad.Network(
-                        ports=(
-                            nomad.Port(label="registry", value=registry.port, to=REGISTRY_PORT),
-                            nomad.Port(label="metrics", value=registry.debug_port, to=DEBUG_PORT),
-                        )
-                    ),
-                ),
-                services=_services(settings, service),
-                volumes={settings.volume: _volume_request(settings, volume_source)},
-                # A registry that cannot start fails within seconds, so that auto_revert acts at once;
-                # rescheduling then goes on for ever, since nothing else would start it again.
-                restart_policy=nomad.Restart(
-                    attempts=2, interval=Duration.minutes(2), delay=Duration.seconds(3), mode="fail"
-                ),
-                reschedule_policy=nomad.Reschedule(
-                    unlimited=True,
-                    delay=Duration.seconds(10),
-                    delay_function="exponential",
-                    max_delay=Duration.minutes(5),
-                ),
-                update=nomad.Update(
-                    max_parallel=1,
-                    canary=0,  # a canary would be a second writer on the volume
-                    health_check="checks",
-                    # The registry either serves at once or ends at once: longer only slows a deploy down.
-                    min_healthy_time=Duration.seconds(3),
-                    healthy_deadline=Duration.minutes(5),
-                    # With any other value Nomad reschedules a failed allocation until the deadline, and only
-                    # then reverts; with 0 the first failed one ends the deployment.
-                    progress_deadline=Duration.seconds(0),
-                    auto_revert=True,  # a version that does not become healthy gives way to the last one
-                ),
-                tasks=(_task(settings, grant),),
-            ),
-        ),
+        task_groups=(_several(group, registry) if registry.is_shared else group,),
     )
 
 
-def _task(settings: Settings, grant: VaultGrant) -> nomad.Task:
-    owner, config = settings.storage.owner, _complete_config(settings)
-    return nomad.Task(
-        name=TASK,
-        user=f"{owner.uid}:{owner.gid}",  # the volume's owner: the only one who needs to write there
-        config=nomad.DockerConfig(
-            image=settings.registry.image,
-            args=("serve", CONFIG_FILE),  # in full: 2.x and 3.x images have different default paths
-            ports=("registry", "metrics"),
-            cap_drop=("all",),  # it binds no port below 1024 and owns its files
-            security_opt=("no-new-privileges",),
-            readonly_rootfs=True,
-            pids_limit=256,  # Go threads only; a bound against fork bombs
-            labels=(_homepage(settings),) if settings.registry.homepage.enabled else (),
-        ),
-        # 3.x would send traces to localhost and log each failure (distribution #4270).
-        env={"OTEL_TRACES_EXPORTER": "none"},
-        identities=_identities(settings, grant),
-        # distribution drains on SIGTERM only; Nomad ends it by force after kill_timeout, so that is longer.
-        kill_signal="SIGTERM",
-        kill_timeout=Duration(
-            registry_model.go_duration(config["http"].get("draintimeout", "0"))
-            + Duration.seconds(10).nanoseconds
-        ),
-        resources=nomad.Resources(cpu=settings.registry.cpu, memory=settings.registry.memory),
-        templates=(
-            nomad.Template(
-                data=config_template(config, grant.http_path, grant.config_path),
-                destination=CONFIG_FILE.lstrip("/"),
-                change_mode="restart",  # the registry reads it only when it starts
-                perms="0400",
-                uid=owner.uid,
-                gid=owner.gid,
-            ),
-            nomad.Template(
-                data=htpasswd_template(grant.users_path),
-                destination=HTPASSWD_FILE.lstrip("/"),
-                change_mode="noop",  # the registry reads the file again when it changes
-                perms="0400",
-                uid=owner.uid,
-                gid=owner.gid,
-            ),
-        ),
-        vault=nomad.Vault(
-            policies=None if grant.role else (grant.policy,),
-            role=grant.role,
-            env=False,  # only Nomad's templates use the token; the task itself never sees it
-            disable_file=True,
-            change_mode="noop",  # a new token changes nothing for the running task
-        ),
-        volume_mounts=(nomad.VolumeMount(volume=settings.volume, destination=DATA_DIRECTORY),),
+def _network(settings: Settings, host_network: str | None) -> nomad.Network:
+    """Publish the ports: fixed ones; Nomad chooses those of several instances, which may share a node."""
+    registry = settings.registry
+    ports = tuple(
+        nomad.Port(label=label, value=None if registry.is_shared else value, to=to, host_network=host_network)
+        for label, value, to in (
+            ("registry", registry.port, REGISTRY_PORT),
+            ("metrics", registry.debug_port, DEBUG_PORT),
+        )
     )
+    return nomad.Network(dynamic_ports=ports) if registry.is_shared else nomad.Network(ports=ports)
+
+
+def _several(group: nomad.TaskGroup, registry: Registry) -> nomad.TaskGroup:
+    """Make the group one of several instances."""
+    return replace(
+        group,
+        count=registry.count,
+        # One that is to end serves until Traefik knows that.
+        shutdown_delay=Duration(registry_model.go_duration(registry.shutdown_delay)),
+        # On one machine they would all end together.
+        spreads=(nomad.Spread(attribute="${node.unique.id}", weight=100),),
+        scaling=autoscaling(registry.scaling) if registry.scaling else None,
+    )
+
+
+def _task(settings: Settings, grant: VaultGrant, jwks_path: str | None, *, mounted: bool) -> nomad.Task:
+    registry, config = settings.registry, _complete_config(settings)
+    return server_task(
+        settings,
+        config,
+        resources=nomad.Resources(cpu=registry.cpu, memory=registry.memory),
+        templates=tuple(_templates(settings, config, grant, jwks_path)),
+        login=VaultLogin(policy=grant.policy, role=grant.role),
+        volume_mounts=(nomad.VolumeMount(volume=settings.volume, destination=DATA_DIRECTORY),)
+        if mounted
+        else (),
+        labels=(_homepage(settings),) if registry.homepage.enabled else (),
+    )
+
+
+def _templates(
+    settings: Settings, config: Mapping[str, Any], grant: VaultGrant, jwks_path: str | None
+) -> Iterator[nomad.Template]:
+    freeze = freeze_variable(settings.registry.name)
+    paths = grant.paths["http"], grant.paths.get("config")
+    yield secret_file(settings, CONFIG_FILE, config_template(config, *paths, freeze))
+    yield from auth_files(settings, users_path=grant.paths.get("users"), jwks_path=jwks_path)
+    if grant.issue_path:
+        yield certificate_file(settings, grant.issue_path)
 
 
 def _complete_config(settings: Settings) -> dict[str, Any]:
-    auth = {"htpasswd": {"realm": settings.registry.hostname, "path": HTPASSWD_FILE}}
-    return registry_model.merge(settings.registry_config, {"auth": auth})
+    return registry_model.merge(access_config(settings), settings.registry_config)
 
 
-def _identities(settings: Settings, grant: VaultGrant) -> tuple[nomad.Identity, ...] | None:
-    """Name Vault's audience in the job itself, so that it does not hang on the servers' default_identity."""
-    if grant.role is None:
-        return None
-    audience = (settings.vault.workload.audience,)
-    return (nomad.Identity(name="vault_default", audience=audience, ttl=Duration.minutes(60)),)
-
-
-def _volume_request(settings: Settings, source: str) -> nomad.VolumeRequest:
+def volume_request(settings: Settings, source: str, name: str | None = None) -> nomad.VolumeRequest:
+    """Ask the node for a volume: the one with the images, unless it has another `name`."""
     if settings.storage.kind == "static":
-        return nomad.VolumeRequest(name=settings.volume, source=source)
+        return nomad.VolumeRequest(name=name or settings.volume, source=source)
     return nomad.VolumeRequest(
-        name=settings.volume,
+        name=name or settings.volume,
         source=source,
         # Must equal a capability that the volume declares (Nomad, scheduler/feasible.go).
         access_mode="single-node-writer",
@@ -160,46 +146,19 @@ def _volume_request(settings: Settings, source: str) -> nomad.VolumeRequest:
 
 
 def _services(settings: Settings, service: str) -> tuple[nomad.Service, ...]:
-    interval, timeout = Duration.seconds(5), Duration.seconds(2)
     homepage = settings.registry.homepage.enabled
     return (
         nomad.Service(
             name=service,
             port="registry",
             tags=(
-                *_traefik_tags(settings, service),
+                *traefik_tags(settings, service, settings.registry.hostname),
                 *(f"{key}={value}" for key, value in _homepage(settings).items() if homepage),
             ),
-            checks=(
-                # `/` is open and tells the storage's health; `/v2/` answers 401 as soon as there is auth.
-                nomad.Check(name="registry", type="http", path="/", interval=interval, timeout=timeout),
-            ),
+            checks=(server_check(settings),),
         ),
-        nomad.Service(
-            name=f"{service}-metrics",
-            port="metrics",
-            checks=(
-                nomad.Check(
-                    name="metrics",
-                    type="http",
-                    path="/debug/health",
-                    interval=interval,
-                    timeout=timeout,
-                ),
-            ),
-        ),
+        metrics_service(f"{service}-metrics"),
     )
-
-
-def _traefik_tags(settings: Settings, router: str) -> tuple[str, ...]:
-    tls, prefix = settings.tls, f"traefik.http.routers.{router}"
-    tags = (
-        "traefik.enable=true",
-        f"{prefix}.rule=Host(`{settings.registry.hostname}`)",
-        f"{prefix}.entrypoints={tls.entry_point}",
-        f"{prefix}.tls=true",
-    )
-    return (*tags, f"{prefix}.tls.certresolver={tls.cert_resolver}") if tls.cert_resolver else tags
 
 
 def _homepage(settings: Settings) -> dict[str, str]:

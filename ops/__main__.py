@@ -6,8 +6,33 @@ import typer
 
 from checks.errors import CheckError
 from config.problems import SettingsError
-from ops import schema, status, users, why
+from ops import (
+    backup,
+    comment,
+    doctor,
+    drift,
+    gc,
+    keys,
+    login,
+    mirrors,
+    monitoring,
+    plan,
+    render,
+    report,
+    restore,
+    retention,
+    scan,
+    schema,
+    status,
+    thaw,
+    trust,
+    upgrade_check,
+    users,
+    why,
+)
+from ops.docker_config import DockerConfigError
 from ops.stack import StackError
+from ops.vault_login import LoginError
 
 app = typer.Typer(
     name="ops",
@@ -18,7 +43,26 @@ app = typer.Typer(
 )
 app.command()(status.status)
 app.command()(why.why)
+app.command()(doctor.doctor)
+app.command()(plan.plan)
+app.command()(drift.drift)
+app.command()(render.render)
+app.command()(comment.comment)
 app.add_typer(users.app, name="users")
+app.command()(login.login)
+app.command()(login.logout)
+app.add_typer(keys.app, name="keys")
+app.command()(trust.trust)
+app.command()(gc.gc)
+app.command()(thaw.thaw)
+app.add_typer(retention.app, name="retention")
+app.add_typer(backup.app, name="backup")
+app.command()(restore.restore)
+app.command()(scan.scan)
+app.command()(mirrors.mirrors)
+app.command()(upgrade_check.upgrade_check)
+app.command()(monitoring.monitoring)
+app.command()(report.report)
 app.command()(schema.schema)
 
 
@@ -26,7 +70,7 @@ def main() -> None:
     """Run a command; what is known to go wrong is one message and exit code 1."""
     try:
         app(prog_name="python -m ops")
-    except (CheckError, SettingsError, StackError) as error:
+    except (CheckError, DockerConfigError, LoginError, SettingsError, StackError) as error:
         typer.echo(error, err=True)
         sys.exit(1)
 

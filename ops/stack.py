@@ -5,15 +5,22 @@ Not by the Automation API, which runs the same CLI: importing it alone doubles t
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
 
 from config.settings import Settings
 
+_MARKUP = re.compile(r"<\{%.*?%\}>")  # the engine's colors
+
 
 class StackError(Exception):
-    """Pulumi could not do what it was asked; the message is its own."""
+    """Pulumi could not do what it was asked, and the message is its own; or the stack has no file here."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +39,42 @@ class Stack:
         listing = json.loads(_pulumi("config", "--json", "--show-secrets", "--stack", self.name))
         return {key: entry["value"] for key, entry in listing.items() if "value" in entry}
 
+    def file_config(self) -> Mapping[str, Any]:
+        """Read the configuration as it is in the stack's file: secrets stay `{secure: …}`.
+
+        It needs neither the passphrase nor the state, nor Pulumi itself.
+        """
+        file = Path(
+            f"Pulumi.{self.name.rpartition('/')[2]}.yaml"
+        )  # a full name has the organisation before it
+        try:
+            content = yaml.safe_load(file.read_text())
+        except FileNotFoundError:
+            raise StackError(
+                f"{file} is not in {Path.cwd()}: run this in the project's folder, or ask who deploys "
+                "the registry for that file"
+            ) from None
+        except yaml.YAMLError as error:
+            raise StackError(f"{file} is no YAML: {error}") from None
+        config = content.get("config") if isinstance(content, dict) else None
+        return config if isinstance(config, dict) else {}
+
     def settings(self) -> Settings:
         """Read and check the settings. Raises SettingsError with everything that is wrong."""
         return Settings.read(self.name, self.config(), os.environ)
+
+    def preview(self) -> Mapping[str, Any]:
+        """Let the engine say what `up` would do, secrets in clear. Raises StackError with its errors."""
+        arguments = ("preview", "--json", "--show-sames", "--show-secrets", "--stack", self.name)
+        done = _run(*arguments)
+        try:
+            said: Mapping[str, Any] = json.loads(done.stdout)
+        except ValueError:
+            raise StackError(_failure(done, "preview")) from None
+        errors = [each["message"] for each in said.get("diagnostics", ()) if each["severity"] == "error"]
+        if done.returncode != 0:
+            raise StackError(_MARKUP.sub("", "\n".join(errors)).strip() or _failure(done, "preview"))
+        return said
 
     def set_secret(self, path: str, value: str) -> None:
         """Store a secret; its value goes over standard input, since every user can read argv."""
@@ -46,8 +86,19 @@ class Stack:
 
 
 def _pulumi(*arguments: str, stdin: str = "") -> str:
+    done = _run(*arguments, stdin=stdin)
+    if done.returncode != 0:
+        raise StackError(_failure(done, arguments[0]))
+    return done.stdout
+
+
+def _failure(done: subprocess.CompletedProcess[str], command: str) -> str:
+    return done.stderr.strip() or f"pulumi {command} failed: exit code {done.returncode}"
+
+
+def _run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     try:
-        done = subprocess.run(
+        return subprocess.run(
             ["pulumi", *arguments, "--non-interactive"],
             input=stdin,
             capture_output=True,
@@ -58,6 +109,3 @@ def _pulumi(*arguments: str, stdin: str = "") -> str:
         raise StackError(
             "pulumi is not on PATH: install it, or for the embedded cluster `. .cluster/env`"
         ) from None
-    if done.returncode != 0:
-        raise StackError(done.stderr.strip() or f"pulumi {arguments[0]} failed: exit code {done.returncode}")
-    return done.stdout

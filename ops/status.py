@@ -11,6 +11,7 @@ from checks.status import Status
 from checks.status import status as ask
 from ops.options import AsJson, StackName
 from ops.stack import Stack
+from ops.thaw import words
 
 _ABSENT = "none"
 
@@ -36,10 +37,17 @@ def lines(found: Status) -> Iterator[tuple[str, str]]:
     )
     yield "registry", typer.style(word, fg=color)
     yield "job", _job(found)
+    if found.instances_wanted > 1:
+        yield "instances", f"{found.instances} of {found.instances_wanted} run"
     yield "deployment", _deployment(found)
     yield "allocation", _allocation(found)
     yield "service", f"{found.service}, {found.service_state or 'not registered in Consul'}"
     yield "answer", _answer(found)
+    yield "freeze", words(found.freeze) if found.freeze else _ABSENT
+    if found.bucket:
+        yield "bucket", found.bucket
+    if found.volume is None:
+        return
     offered = f"{found.volume_path} on {found.volume_node}" if found.volume_path else "not on the job's node"
     yield "volume", f"{found.volume}, {offered}"
 
@@ -73,4 +81,4 @@ def _answer(found: Status) -> str:
         return _ABSENT
     if answer.code is None:
         return f"{answer.url} does not answer: {answer.error}"
-    return f"{answer.url} {answer.code}, {answer.mode}"
+    return f"{answer.url} {answer.code}" + (f", {answer.mode}" if answer.mode else "")

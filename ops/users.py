@@ -9,7 +9,8 @@ import bcrypt
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from config.settings import NAMESPACE, Username
+from config.contradictions import NAMESPACE
+from config.sections.auth import Username
 from ops.options import AsJson, StackName
 from ops.stack import Stack
 
@@ -20,7 +21,7 @@ Name = Annotated[str, typer.Argument(help="Name of the user.", show_default=Fals
 _SHORTEST = 8  # characters, as NIST SP 800-63B asks of a password
 _LONGEST = 72  # bytes; bcrypt ignores what comes after
 # The registry checks the password at every request: 10 costs it some 60 ms, and each step more doubles that.
-_COST = 10
+BCRYPT_COST = 10
 
 
 @app.command("set")
@@ -29,7 +30,7 @@ def set_(name: Name, stack: StackName = None) -> None:
     _check_name(name)
     chosen = Stack.selected(stack)
     password = _read_password(name)
-    chosen.set_secret(_path(name), bcrypt.hashpw(password, bcrypt.gensalt(_COST)).decode())
+    chosen.set_secret(_path(name), bcrypt.hashpw(password, bcrypt.gensalt(BCRYPT_COST)).decode())
     typer.echo(f"{name} is set in stack {chosen.name}; `pulumi up` makes it count")
 
 

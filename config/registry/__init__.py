@@ -7,6 +7,7 @@ from config.registry.merge import merge
 from config.registry.paths import dotted, secret_paths, value_at
 from config.registry.problem import Problem
 from config.registry.render import render
+from config.registry.values import is_address
 from config.registry.version import RegistryVersion, version_of_image
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "defaults",
     "dotted",
     "go_duration",
+    "is_address",
     "merge",
     "render",
     "secret_paths",

@@ -21,7 +21,12 @@ def defaults(version: RegistryVersion) -> dict[str, Any]:
             "relativeurls": True,
             # Without it the registry ends with exit code 2 and cuts pushes.
             "draintimeout": "20s",
-            "headers": {"X-Content-Type-Options": ["nosniff"]},
+            # Answers are for programs: a browser is to run, frame and guess nothing of them.
+            "headers": {
+                "X-Content-Type-Options": ["nosniff"],
+                "X-Frame-Options": ["DENY"],
+                "Content-Security-Policy": ["default-src 'none'; frame-ancestors 'none'"],
+            },
             "debug": {"addr": ":5001", "prometheus": {"enabled": True, "path": "/metrics"}},
         },
         "health": {"storagedriver": {"enabled": True, "interval": "10s", "threshold": 3}},

@@ -6,22 +6,16 @@ import os
 import secrets
 import signal
 from abc import abstractmethod
-from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Mapping, Sequence
 from typing import Any
 
-import asyncssh
 from pulumi_command.local.command import CommandArgs as LocalArgs
 from pulumi_command.remote.command import CommandArgs as RemoteArgs
 
 from devcluster.plugins.errors import PluginError
 from devcluster.plugins.provider import LocalProvider
 from devcluster.plugins.resource import Call, Resource
-from devcluster.plugins.serve import main
 from devcluster.plugins.values import Plain
-
-_DIAL_ERRORS = 10  # tries to reach the host, `dialErrorLimit`
-_DIAL_TIMEOUT = 15  # seconds for each, `perDialTimeout`
-_DIAL_PAUSE = 1.0  # seconds between them
 
 
 class _Command(Resource):
@@ -138,7 +132,10 @@ class RemoteCommand(_Command):
     async def _run(
         self, script: str, properties: Plain, environment: Mapping[str, str], output: _Output
     ) -> int | None:
-        async with _connected(properties["connection"]) as connection:
+        # asyncssh is slow to load (it looks for a library with the linker), and the engine starts us often.
+        from devcluster.plugins.ssh import connected  # noqa: PLC0415
+
+        async with connected(properties["connection"]) as connection:
             process = await connection.create_process(script, env=dict(environment), encoding=None)
             with contextlib.suppress(BrokenPipeError):  # a script may end without reading its input
                 process.stdin.write(properties.get("stdin", "").encode())
@@ -146,69 +143,6 @@ class RemoteCommand(_Command):
             await asyncio.gather(output.take("stdout", process.stdout), output.take("stderr", process.stderr))
             code: int | None = (await process.wait()).exit_status
             return code
-
-
-@contextlib.asynccontextmanager
-async def _connected(connection: Plain) -> AsyncIterator[asyncssh.SSHClientConnection]:
-    """Dials as often as `dialErrorLimit` allows; a wrong host key or login is not tried again."""
-    if "proxy" in connection:
-        raise PluginError("connection.proxy: the local stand-in does not implement it")
-    where = f"{connection['host']}:{connection.get('port', 22)}"
-    limit = connection.get("dialErrorLimit", _DIAL_ERRORS)
-    options = _options(connection)
-    tries = 0
-    while True:
-        tries += 1
-        try:
-            dialed = await asyncssh.connect(connection["host"], **options)
-            break
-        except asyncssh.HostKeyNotVerifiable as error:
-            raise PluginError(
-                f"ssh: {where} shows another host key than connection.hostKey ({error}): if the machine was "
-                f"set up anew, set the key that `ssh-keyscan {connection['host']}` prints"
-            ) from error
-        except asyncssh.PermissionDenied as error:
-            raise PluginError(
-                f"ssh: {where} refuses {options['username']!r} ({error}): "
-                "check connection.user, privateKey and password"
-            ) from error
-        except (OSError, asyncssh.Error, TimeoutError) as error:
-            if 0 <= limit < tries:
-                raise PluginError(f"ssh: cannot reach {where} after {tries} tries: {error}") from error
-        await asyncio.sleep(_DIAL_PAUSE)
-    async with dialed:
-        yield dialed
-
-
-def _options(connection: Plain) -> dict[str, Any]:
-    """asyncssh's options; nothing is taken from ~/.ssh, as in the published plugin."""
-    keys = None
-    if "privateKey" in connection:
-        try:
-            keys = [
-                asyncssh.import_private_key(connection["privateKey"], connection.get("privateKeyPassword"))
-            ]
-        except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
-            raise PluginError(f"connection.privateKey cannot be read: {error}") from error
-    known_hosts: Any = None  # not checked, as in the published plugin
-    if "hostKey" in connection:
-        try:
-            known_hosts = ([asyncssh.import_public_key(connection["hostKey"])], [], [])
-        except asyncssh.KeyImportError as error:
-            message = (
-                f"connection.hostKey is no public key ({error}): give '<type> <base64>' as ssh-keyscan prints"
-            )
-            raise PluginError(message) from error
-    return {
-        "port": connection.get("port", 22),
-        "username": connection.get("user", "root"),
-        "password": connection.get("password"),
-        "client_keys": keys,
-        "known_hosts": known_hosts,
-        "agent_path": connection.get("agentSocketPath", os.environ.get("SSH_AUTH_SOCK")),
-        "connect_timeout": connection.get("perDialTimeout", _DIAL_TIMEOUT) or None,
-        "config": [],
-    }
 
 
 class Command(LocalProvider):
@@ -221,5 +155,4 @@ class Command(LocalProvider):
         return [LocalCommand(), RemoteCommand()]
 
 
-if __name__ == "__main__":
-    main(Command)
+PROVIDER = Command

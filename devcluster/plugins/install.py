@@ -37,12 +37,12 @@ def _launcher(home: Path, name: str) -> Path:
 
 
 def _script(name: str) -> str:
-    """No PYTHONPATH: the command plugin would hand it on to the user's scripts."""
+    """No PYTHONPATH: the command plugin would hand it on to the user's scripts. -S: it takes no packages."""
     program = (
-        f"import runpy, sys; sys.path.insert(0, {str(_REPOSITORY)!r}); "
-        f"runpy.run_module('devcluster.plugins.{name}', run_name='__main__')"
+        f"import sys; sys.path.insert(0, {str(_REPOSITORY)!r}); "
+        f"from devcluster.plugins.fork_server import launch; launch({name!r})"
     )
-    return f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(program)} "$@"\n'
+    return f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -S -c {shlex.quote(program)} "$@"\n'
 
 
 def _is_local(launcher: Path) -> bool:

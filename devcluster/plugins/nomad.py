@@ -1,4 +1,4 @@
-"""Local stand-in for the nomad plugin: jobs, and host volumes (Nomad API: Jobs, Volumes)."""
+"""Local stand-in for the nomad plugin: jobs, host volumes and ACL policies (Nomad API: of the same names)."""
 
 import asyncio
 import json
@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from pulumi.provider.experimental.provider import PropertyDiffKind
+from pulumi_nomad.acl_policy import AclPolicyArgs
 from pulumi_nomad.dynamic_host_volume_registration import DynamicHostVolumeRegistrationArgs
 from pulumi_nomad.job import JobArgs
 
@@ -16,7 +17,6 @@ from devcluster.plugins.api import Api
 from devcluster.plugins.errors import InitFailedError, PluginError
 from devcluster.plugins.provider import LocalProvider
 from devcluster.plugins.resource import Call, Change, Resource
-from devcluster.plugins.serve import main
 from devcluster.plugins.values import Plain, has_unknown
 
 _DEFAULT_TIMEOUT = 300.0  # seconds, the published plugin's for create and update
@@ -249,6 +249,7 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
+_JOB_ACL = {"namespace": "Namespace", "jobId": "JobID", "group": "Group", "task": "Task"}
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _UNITS |= {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
@@ -338,6 +339,52 @@ class DynamicHostVolumeRegistration(Resource):
         await self._api.call("DELETE", f"/v1/volume/host/{resource_id}", params=params)
 
 
+class AclPolicy(Resource):
+    """An ACL policy; creating one overwrites a policy of that name, as the published plugin does."""
+
+    type_name = "nomad:index/aclPolicy:AclPolicy"
+    args = AclPolicyArgs
+    autonamed = True
+    replacing = frozenset({"name"})
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def create(self, new: Plain, call: Call) -> tuple[str, Plain]:
+        """Its id is its name."""
+        bound = new.get("jobAcl")
+        body = {
+            "Name": new["name"],
+            "Description": new.get("description", ""),
+            "Rules": new["rulesHcl"],
+            "JobACL": bound and {api: bound.get(key, "") for key, api in _JOB_ACL.items()},
+        }
+        await self._api.call("PUT", f"/v1/acl/policy/{new['name']}", body=body)
+        return new["name"], {}
+
+    async def read(self, resource_id: str, old: Plain) -> tuple[str, Plain] | None:
+        """The policy as the server stores it."""
+        found = await self._api.call("GET", f"/v1/acl/policy/{resource_id}")
+        if found is None:
+            return None
+        bound = found.get("JobACL")
+        return resource_id, {
+            **old,
+            "name": found["Name"],
+            "description": found["Description"],
+            "rulesHcl": found["Rules"],
+            "jobAcl": bound and {key: bound[api] for key, api in _JOB_ACL.items() if bound[api]},
+        }
+
+    async def update(self, resource_id: str, old: Plain, new: Plain, call: Call) -> Plain:
+        """Nomad replaces the whole policy."""
+        return (await self.create(new, call))[1]
+
+    async def delete(self, resource_id: str, old: Plain, call: Call) -> None:
+        """Tokens that carry the policy keep its name without any right."""
+        await self._api.call("DELETE", f"/v1/acl/policy/{resource_id}")
+
+
 class Nomad(LocalProvider):
     """The settings that a homelab uses; the rest of the published plugin's are refused."""
 
@@ -350,12 +397,11 @@ class Nomad(LocalProvider):
     required = ("address",)
 
     def resources(self, settings: Mapping[str, Any]) -> Sequence[Resource]:
-        """Both types, on one connection."""
+        """All types, on one connection."""
         headers = {"X-Nomad-Token": settings["secretId"]} if settings.get("secretId") else {}
         params = {"region": settings["region"]} if settings.get("region") else {}
         api = Api("Nomad", settings.get("address", ""), "the setting nomad:address", headers, params)
-        return [Job(api), DynamicHostVolumeRegistration(api)]
+        return [Job(api), DynamicHostVolumeRegistration(api), AclPolicy(api)]
 
 
-if __name__ == "__main__":
-    main(Nomad)
+PROVIDER = Nomad

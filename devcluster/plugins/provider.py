@@ -155,7 +155,9 @@ class LocalProvider(protocol.Provider, ABC):
     @staticmethod
     async def _preview(resource: Resource, old: Plain, new: Plain) -> Plain:
         planned = {} if has_unknown(new) else await resource.planned(new)
-        kept = {key: value for key, value in old.items() if key not in resource.inputs}
+        kept = {
+            key: value for key, value in old.items() if key not in resource.inputs or key in resource.computed
+        }
         unknown = dict.fromkeys(resource.volatile if old else resource.outputs, UNKNOWN)
         return {**kept, **unknown, **new, **planned}
 
@@ -182,7 +184,11 @@ class LocalProvider(protocol.Provider, ABC):
         inputs = {
             key: value
             for key, value in outputs.items()
-            if key in resource.inputs and (key in request.inputs or value not in (None, "", False, 0, [], {}))
+            if key in resource.inputs
+            and (
+                key in request.inputs
+                or (key not in resource.computed and value not in (None, "", False, 0, [], {}))
+            )
         }
         return protocol.ReadResponse(resource_id, wrapped(outputs, secrets), wrapped(inputs, secrets))
 

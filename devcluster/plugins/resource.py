@@ -49,6 +49,7 @@ class Resource(ABC):
     args: ClassVar[type]  # the SDK's Args class: names, types and which inputs are required
     outputs: ClassVar[tuple[str, ...]] = ()  # what only the server knows: unknown at the preview of a create
     volatile: ClassVar[tuple[str, ...]] = ()  # those of them that an update changes
+    computed: ClassVar[frozenset[str]] = frozenset()  # inputs that the server fills in when left out
     defaults: ClassVar[Mapping[str, Any]] = {}
     autonamed: ClassVar[bool] = False  # `name` gets one from the resource's name when unset
     replacing: ClassVar[frozenset[str]] = frozenset()
@@ -99,6 +100,8 @@ class Resource(ABC):
         """How the program differs from the state."""
         found = []
         for key in self.inputs:
+            if key in self.computed and key not in new:
+                continue
             before, after = old.get(key), new.get(key)
             if UNKNOWN not in (before, after) and before != after:
                 before = await self.comparable(key, before, old)

@@ -1,6 +1,5 @@
 """Runs a provider as a plugin: a gRPC server whose port goes to standard output, as the engine expects."""
 
-import argparse
 import asyncio
 import contextlib
 import os
@@ -112,17 +111,14 @@ class _Status(grpc.Status):  # type: ignore[misc]
         self.code, self.details, self.trailing_metadata = code, details, trailing_metadata
 
 
-def main(provider: "type[LocalProvider]") -> None:
-    """Serves the provider until the engine ends it, or is gone itself."""
-    parser = argparse.ArgumentParser(description=f"Local stand-in for Pulumi's {provider.name} provider")
-    parser.add_argument("engine", help="address of the Pulumi engine")
-    arguments, _ = parser.parse_known_args()
+def main(provider: "type[LocalProvider]", address: str) -> None:
+    """Serves the provider until the engine at that address ends it, or the fork server is gone."""
     parent = os.getppid()
 
     async def serve() -> None:
-        engine = Engine(arguments.engine)
+        engine = Engine(address)
         server = grpc.aio.server(interceptors=[_Errors(engine)], options=_GRPC_CHANNEL_OPTIONS)
-        servicer = ProviderServicer([], provider.version(), provider(engine), arguments.engine)
+        servicer = ProviderServicer([], provider.version(), provider(engine), address)
         provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
@@ -131,7 +127,7 @@ def main(provider: "type[LocalProvider]") -> None:
             asyncio.get_running_loop().add_signal_handler(number, ended.set)
         sys.stdout.write(f"{port}\n")
         sys.stdout.flush()
-        while os.getppid() == parent and not ended.is_set():  # an engine that was killed ends nobody
+        while os.getppid() == parent and not ended.is_set():  # it goes with its engine
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(ended.wait(), _PARENT_POLL)
         await server.stop(grace=None)

@@ -1,20 +1,31 @@
 """The program in a folder of its own, deployed to the tests' cluster, and the clients that look at it."""
 
 import json
+import re
 import shutil
 import ssl
 import subprocess
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import yaml
+from documents import block
 
 from devcluster.instance import HOSTNAME
 from devcluster.stack import DEMO_USER, REPOSITORY, STACK, Stack
 
-PROGRAM = ["Pulumi.yaml", "__main__.py", "components", "config", "jobs", "checks", "ops", "requirements.txt"]
+PROGRAM = [
+    "Pulumi.yaml",
+    "__main__.py",
+    "components",
+    "config",
+    "jobs",
+    "checks",
+    "monitoring",
+    "ops",
+    "requirements.txt",
+]
 
 
 @dataclass
@@ -59,6 +70,32 @@ class Deployment:
             assert result.returncode != 0, f"{' '.join(command)} was to fail: {output}"
         return output
 
+    def documented(self, page, name, *, under=None, **options):
+        """Run the block of a document that begins with this line; gives what it printed."""
+        return self.shell(block(page, name, under=under).text, **options)
+
+    def shell(self, commands, *, replace=None, env=None, **options):
+        """Run commands of a document, with this cluster in place of the names that documents use.
+
+        What else differs here is in `replace`. Without a terminal each command that asks a question reads the
+        answer from standard input; pulumi is told not to ask.
+        """
+        for old, new in (replace or {}).items():
+            assert old in commands, f"{old} is not in: {commands}"
+            commands = commands.replace(old, str(new))
+        commands = re.sub(rf"(?<![\w.-]){re.escape(HOSTNAME)}(?=[/\s'\"]|$)", self.tls_address, commands)
+        volume = str(self.cluster.instance.registry_volume)
+        commands = re.sub(r"/volume1/nomad/volumes/(high_capacity/)?registry_data", volume, commands)
+        commands = commands.replace("--stack homelab", f"--stack {STACK}")
+        env = {
+            "PULUMI_SKIP_CONFIRMATIONS": "true",
+            "SSL_CERT_FILE": str(self.trusted),
+            "CURL_CA_BUNDLE": str(self.trusted),
+            "PATH": self.cluster.documents_path,
+            **(env or {}),
+        }
+        return self.run("setsid", "--wait", "bash", "-euo", "pipefail", "-c", commands, env=env, **options)
+
     def up(self, **options):
         return self.run("pulumi", "up", "--yes", "--skip-preview", "--stack", STACK, **options)
 
@@ -67,6 +104,23 @@ class Deployment:
 
     def preview(self, **options):
         return self.run("pulumi", "preview", "--stack", STACK, **options)
+
+    def doctor(self, *options):
+        """What `ops doctor` finds, by check; its exit code tells whether there is a failure."""
+        result = subprocess.run(
+            ["python", "-m", "ops", "doctor", "--json", "--stack", STACK, *options],
+            cwd=self.stack.project,
+            env=self.cluster.env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert result.stdout, result.stderr
+        found = json.loads(result.stdout)
+        assert result.returncode == int(any(each["state"] == "failure" for each in found)), result.stderr
+        assert self.password not in result.stdout + result.stderr
+        return {each["id"]: each for each in found}
 
     def changes(self):
         """What `pulumi up` would do, as {resource name: operation}, without what stays the same."""
@@ -98,11 +152,33 @@ class Deployment:
                 settings[key] = value
         self.stack.file.write_text(yaml.safe_dump(content, sort_keys=False))
 
+    def encrypt(self, path, secret):
+        """Write a secret of the stack file as people have to: encrypted; `path` begins with its section."""
+        self.run(
+            *("pulumi", "config", "set", "--secret", "--path", f"docker-registry:{path}", "--stack", STACK),
+            text=secret,
+        )
+
+    def remove(self, section):
+        """Take a section out of the stack file."""
+        content = yaml.safe_load(self.stack.file.read_text())
+        del content["config"][f"docker-registry:{section}"]
+        self.stack.file.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def section(self, name):
+        """A section of the stack file as it is written."""
+        return yaml.safe_load(self.stack.file.read_text())["config"].get(f"docker-registry:{name}") or {}
+
     def settings_text(self):
         return self.stack.file.read_text()
 
     def restore(self, text):
         self.stack.file.write_text(text)
+
+    def remove_repositories(self, namespace):
+        """Remove what other tests pushed below a name: all test files of a run share the store."""
+        store = self.cluster.instance.registry_volume / "docker/registry/v2/repositories"
+        shutil.rmtree(store / namespace, ignore_errors=True)
 
     # The clients
 
@@ -117,6 +193,16 @@ class Deployment:
     @property
     def tls_address(self):
         return f"{HOSTNAME}:{self.ports.traefik_tls}"
+
+    @property
+    def port_address(self):
+        """Host and port of the registry's own port, as a socket takes it."""
+        access = self.section("access")
+        return access.get("bind", "127.0.0.1"), self.ports.registry
+
+    @property
+    def traefik_address(self):
+        return "127.0.0.1", self.ports.traefik_tls
 
     @property
     def password(self):
@@ -137,32 +223,67 @@ class Deployment:
     def docker(self, *arguments, check=True):
         return self.run("docker", *arguments, check=check)
 
-    def crane(self, *arguments, check=True):
-        env = {"SSL_CERT_FILE": str(self.cluster.instance.ca_certificate)}
-        # The registry's own port speaks plain HTTP.
-        plain = ["--insecure"] if any(self.address in argument for argument in arguments) else []
+    def crane(self, *arguments, check=True, config=None):
+        """Run crane with the stack's authorities trusted, and the log-ins of a docker config folder."""
+        env = {"SSL_CERT_FILE": str(self.trusted)}
+        if config:
+            env["DOCKER_CONFIG"] = str(config)
+        plain = ["--insecure"] if any(self._is_plain(each) for each in arguments) else []
         return self.run("crane", *plain, *arguments, check=check, env=env)
 
+    def _is_plain(self, argument):
+        return self.tls_mode != "registry" and self.address in argument
+
+    def output(self, name):
+        return self.run("pulumi", "stack", "output", name, "--stack", STACK).strip()
+
+    @property
+    def tls_mode(self):
+        return self.section("tls").get("mode", "traefik")
+
+    @property
+    def trusted(self):
+        """A file with every authority of the cluster and of the deployed stack."""
+        file = self.stack.project / "trusted.crt"
+        text = self.cluster.instance.ca_certificate.read_text()
+        if self.tls_mode == "registry":
+            text += self.output("caCertificate") + "\n"
+        if not file.exists() or file.read_text() != text:  # a thread of the test may be reading it
+            file.write_text(text)
+        return file
+
+    def trust(self):
+        """The same for httpx."""
+        return ssl.create_default_context(cafile=self.trusted)
+
+    @property
+    def base_urls(self):
+        """Where the deployed stack is served: the port itself and, with TLS, Traefik."""
+        scheme = "https" if self.tls_mode == "registry" else "http"
+        traefik = [] if self.tls_mode == "plain" else [f"https://{self.tls_address}"]
+        return [f"{scheme}://{self.address}", *traefik]
+
     def allocation(self):
-        """Id of the one running allocation of the registry."""
+        """Id of the one allocation of the registry; `pending` is what Nomad calls one that restarts."""
         allocations = httpx.get(f"{self.cluster.nomad_address}/v1/job/docker-registry/allocations").json()
-        running = [each["ID"] for each in allocations if each["ClientStatus"] == "running"]
+        running = [each["ID"] for each in allocations if each["ClientStatus"] in ("running", "pending")]
         assert len(running) == 1, allocations
         return running[0]
 
-    def wait_until_served(self, seconds=60):
+    def wait_until_served(self, seconds=60, expected=401):
         """Wait until both the port and Traefik answer; the catalogue needs a moment after a deploy."""
         deadline = time.monotonic() + seconds
-        urls = [f"http://{self.address}/v2/", f"https://{self.tls_address}/v2/"]
+        urls, trust = self.base_urls, self.trust()
         while time.monotonic() < deadline:
-            if all(_status(url, self.cluster.instance.ca_certificate) == 401 for url in urls):
+            if all(_status(f"{url}/v2/", trust) == expected for url in urls):
                 return
             time.sleep(0.5)
-        raise AssertionError(f"{urls} do not answer after {seconds} s")
+        answers = {url: _status(f"{url}/v2/", trust) for url in urls}
+        raise AssertionError(f"{answers} after {seconds} s, not {expected}")
 
 
-def _status(url, ca: Path):
+def _status(url, trust):
     try:
-        return httpx.get(url, verify=ssl.create_default_context(cafile=ca)).status_code
+        return httpx.get(url, verify=trust).status_code
     except httpx.HTTPError:
         return None

@@ -10,9 +10,18 @@ from pathlib import Path
 
 import httpx
 import pytest
+from running import RunningCluster
 from throwaway import throwaway_cluster
 
 from devcluster.errors import ClusterError
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A cluster of these tests' own: others deploy the program to the common one."""
+    with throwaway_cluster() as made:
+        yield RunningCluster.start(made)
+
 
 JOB = """
 job "keeps-running" {

@@ -1,5 +1,6 @@
 """One registry through its life: each test leaves the stack as it found it."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -136,25 +137,48 @@ def test_changing_memory_is_one_update_of_the_job(registry):
     assert registry.changes() == {"registry-job": "update"}
 
 
-def test_changing_a_user_updates_one_secret_and_the_allocation_stays(registry):
-    before = registry.allocation()
-    registry.run("python", "-m", "ops", "users", "set", "alice", "--stack", "dev", text="a new password\n")
+def test_a_changed_password_takes_the_old_ones_place_while_an_upload_goes_on(registry):
+    settings, password = registry.settings_text(), "a new password"
+    before, restarted = registry.allocation(), restarts(registry)
+    blob = os.urandom(1_000_000)
+    with httpx.Client(base_url=f"http://{registry.address}", auth=(DEMO_USER, registry.password)) as client:
+        upload = client.post("/v2/changed/blobs/uploads/").headers["Location"]
+        upload = client.patch(upload, content=blob[:500_000]).headers["Location"]
+    registry.run("python", "-m", "ops", "users", "set", DEMO_USER, "--stack", "dev", text=f"{password}\n")
 
     assert registry.changes() == {"registry-access-users": "update"}
     registry.up()
 
     assert registry.allocation() == before
-    stored = registry.run("bao", "kv", "get", "-mount=secret", "-field=alice", "docker-registry/users")
-    assert stored.strip().startswith("$2")
     assert registry.changes() == {}
     # consul-template reads a KV secret again within 5 minutes (its default lease).
     deadline = time.monotonic() + 310
-    while time.monotonic() < deadline:
-        if httpx.get(f"http://{registry.address}/v2/", auth=("alice", "a new password")).status_code == 200:
-            break
+    while status(registry, password) != 200:
+        assert time.monotonic() < deadline, "the new password does not work after 5 minutes"
         time.sleep(3)
-    registry.login(registry.address, user="alice", password="a new password")
+    assert status(registry, registry.password) == 401
     assert registry.allocation() == before
+    assert restarts(registry) == restarted
+    with httpx.Client(base_url=f"http://{registry.address}", auth=(DEMO_USER, password)) as client:
+        digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
+        done = client.put(f"{upload}&digest={digest}", content=blob[500_000:])
+        assert done.status_code == 201, done.text
+        assert client.head(f"/v2/changed/blobs/{digest}").status_code == 200
+    # A new allocation reads the secret at once; the tests that follow use the first password.
+    registry.restore(settings)
+    registry.up()
+    registry.run("nomad", "alloc", "stop", before)
+    registry.wait_until_served()
+    assert status(registry, registry.password) == 200
+
+
+def status(registry, password):
+    return httpx.get(f"http://{registry.address}/v2/", auth=(DEMO_USER, password)).status_code
+
+
+def restarts(registry):
+    url = f"{registry.cluster.nomad_address}/v1/allocation/{registry.allocation()}"
+    return httpx.get(url).json()["TaskStates"]["registry"]["Restarts"]
 
 
 def test_a_nomad_job_runs_an_image_that_it_pulls_from_the_registry(registry):
@@ -195,6 +219,17 @@ def test_a_nomad_job_runs_an_image_that_it_pulls_from_the_registry(registry):
         registry.run("nomad", "job", "stop", "-purge", "hello")
 
 
+def once_deployed(registry):
+    """What doctor finds of the deployment; the version that was reverted to is deployed for some seconds."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = registry.doctor()["deployment-succeeded"]
+        if "is being deployed" not in found["what"]:
+            break
+        time.sleep(1)
+    return found
+
+
 @pytest.mark.parametrize(
     ("section", "values", "reason"),
     [
@@ -204,14 +239,17 @@ def test_a_nomad_job_runs_an_image_that_it_pulls_from_the_registry(registry):
     ],
 )
 def test_a_deploy_that_dies_gives_way_to_the_old_version_and_says_why(registry, section, values, reason):
-    settings = registry.settings_text()
+    settings, secrets = registry.settings_text(), known_secrets(registry)
     registry.change(section, **values)
 
-    registry.up(check=False)
+    output = registry.up(check=False)
 
     registry.wait_until_served()
     why = registry.run("python", "-m", "ops", "why", "--stack", "dev", check=False)
     assert reason in why.lower()
+    found = once_deployed(registry)
+    assert (found["state"], "nomad job revert" in found["fix"]) == ("warning", True)
+    assert [name for name, value in secrets.items() if value in output + why] == []
     registry.restore(settings)
     registry.up()
     registry.wait_until_served()
@@ -323,11 +361,15 @@ def test_status_tells_how_the_registry_is(registry):
     assert registry.allocation()[:8] in status
 
 
-def test_no_secret_is_found_in_clear_anywhere(registry):
+def known_secrets(registry):
     secret = registry.run("bao", "kv", "get", "-field=secret", "secret/docker-registry/http").strip()
-    hashes = registry.run("bao", "kv", "get", "-field=demo", "secret/docker-registry/users").strip()
-    secrets = {"http.secret": secret, "hash": hashes, "password": registry.password}
-    root = registry.cluster.root
+    users = registry.run("bao", "kv", "get", "-field=htpasswd", "secret/docker-registry/users")
+    hashed = re.search(r"^demo:(.+)$", users, re.MULTILINE)[1]
+    return {"http.secret": secret, "hash": hashed, "password": registry.password}
+
+
+def test_no_secret_is_found_in_clear_anywhere(registry):
+    secrets, root = known_secrets(registry), registry.cluster.root
     places = {
         "preview": registry.run("pulumi", "preview", "--diff", "--stack", "dev"),
         "state": registry.run("pulumi", "stack", "export", "--stack", "dev"),

@@ -63,6 +63,69 @@ def seen(cluster, entry, tmp_path_factory):
     return seen
 
 
+SOURCES = [  # as Consul keeps them: highest precedence first
+    {"name": "traefik", "action": "allow", "type": "consul", "precedence": 9},
+    {"name": "*", "action": "deny", "type": "consul", "precedence": 8},
+]
+
+
+def intentions(sources=SOURCES, import_=None, **properties):
+    def program():
+        consul.ConfigEntryServiceIntentions(
+            "who",
+            **{"name": "plugin-web", "sources": sources, **properties},
+            opts=pulumi.ResourceOptions(import_=import_),
+        )
+
+    return program
+
+
+@pytest.fixture(scope="module")
+def allowed(cluster, tmp_path_factory):
+    """The same for intentions."""
+    address = f"{cluster.consul_address}/v1/config"
+
+    def entry(name="plugin-web"):
+        answer = httpx.get(f"{address}/service-intentions/{name}")
+        return answer.json() if answer.status_code == 200 else None
+
+    def may(source):
+        answer = httpx.get(
+            f"{cluster.consul_address}/v1/connect/intentions/check",
+            params={"source": source, "destination": "plugin-web"},
+        )
+        return answer.json()["Allowed"]
+
+    trial = Trial("plugin-intentions", tmp_path_factory.mktemp("intentions") / "state", cluster.env)
+    seen = {"created": trial.up(intentions()), "may": {name: may(name) for name in ("traefik", "job")}}
+    seen["again"] = trial.preview(intentions(), refresh=True)
+    unwritten = [{key: value for key, value in one.items() if key != "precedence"} for one in SOURCES]
+    seen["unwritten"] = trial.preview(intentions(unwritten))
+    seen["no type"] = trial.preview(
+        intentions([{key: value for key, value in one.items() if key != "type"} for one in SOURCES])
+    )
+    seen["other order"] = trial.preview(intentions(SOURCES[::-1]))
+    more = [{**SOURCES[0], "name": "job"}, *SOURCES]
+    seen["updated"], seen["may now"] = trial.up(intentions(more, meta={"by": "pulumi"})), may("job")
+    changed = {
+        "Kind": "service-intentions",
+        "Name": "plugin-web",
+        "Sources": [{"Name": "*", "Action": "allow"}],
+    }
+    httpx.put(address, json=changed).raise_for_status()
+    seen["drift"] = trial.preview(intentions(more, meta={"by": "pulumi"}), refresh=True)
+    httpx.delete(f"{address}/service-intentions/plugin-web").raise_for_status()
+    seen["gone"] = trial.up(intentions(), refresh=True)
+    newcomer = Trial("plugin-intentions-import", tmp_path_factory.mktemp("import") / "state", cluster.env)
+    newcomer.up(intentions(import_="plugin-web"))
+    seen["imported"] = newcomer.preview(intentions())
+    seen["renamed"] = trial.up(intentions(name="plugin-api"))
+    seen["old"], seen["new"] = entry(), entry("plugin-api")
+    seen["wrong"] = trial.failure("preview", intentions([{"name": "web", "peer": "east"}]))
+    seen["destroyed"], seen["after"] = trial.destroy(), entry("plugin-api")
+    return seen
+
+
 def test_up_writes_the_entry(seen):
     assert seen["created"].operations == {"web": "create"}
     assert (seen["entry"]["Protocol"], seen["entry"]["Name"]) == ("tcp", "plugin-web")
@@ -113,3 +176,47 @@ def test_an_entry_is_imported_by_its_name(seen):
 def test_an_entry_without_a_name_is_named_after_its_resource(seen):
     assert len(seen["named"]) == 1
     assert seen["named"][0].startswith("auto-")
+
+
+def test_intentions_allow_who_is_named_and_nobody_else(allowed):
+    assert allowed["created"].operations == {"who": "create"}
+    assert allowed["may"] == {"traefik": True, "job": False}
+
+
+def test_a_second_preview_of_intentions_shows_no_change(allowed):
+    assert allowed["again"].operations == {}
+    assert allowed["no type"].operations == {}
+
+
+def test_intentions_without_precedence_or_in_another_order_are_a_change_as_with_the_published_plugin(allowed):
+    assert allowed["unwritten"].paths == {"who": ["sources[0].precedence", "sources[1].precedence"]}
+    assert allowed["other order"].operations == {"who": "update"}
+
+
+def test_intentions_are_updated_in_place(allowed):
+    assert allowed["updated"].operations == {"who": "update"}
+    assert allowed["may now"]
+
+
+def test_refresh_sees_intentions_changed_or_deleted_behind_pulumi(allowed):
+    assert allowed["drift"].operations == {"who": "update"}
+    assert allowed["gone"].operations == {"who": "create"}
+
+
+def test_intentions_are_imported_by_the_name_of_the_service(allowed):
+    assert allowed["imported"].operations == {}
+
+
+def test_another_service_replaces_the_intentions(allowed):
+    assert allowed["renamed"].operations == {"who": "replace"}
+    assert allowed["old"] is None
+    assert [source["Name"] for source in allowed["new"]["Sources"]] == ["traefik", "*"]
+
+
+def test_a_field_of_a_source_that_the_stand_in_lacks_is_refused(allowed):
+    assert "sources[0].peer" in allowed["wrong"]
+
+
+def test_destroy_deletes_the_intentions(allowed):
+    assert allowed["destroyed"].operations == {"who": "delete"}
+    assert allowed["after"] is None

@@ -1,6 +1,7 @@
 """Clusters that leave nothing behind."""
 
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,30 +15,38 @@ PREFIX = "dr-test-"
 
 
 @contextmanager
-def throwaway_cluster(*, own_engine: bool = True) -> Iterator[Cluster]:
+def throwaway_cluster(*, own_engine: bool = True, acl: bool = False) -> Iterator[Cluster]:
     """A cluster that is not started yet, and of which nothing is left in the end."""
     # Short: a unix socket's path has at most 107 characters.
     root = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
     (root / "owner").write_text(str(os.getpid()))
-    made = Cluster(Instance(root=root, ports=free_ports(), own_engine=own_engine, raw_exec=True))
-    try:
-        yield made
-    finally:
-        made.clean()
+    with reserved_ports() as ports:
+        made = Cluster(Instance(root=root, ports=ports, own_engine=own_engine, raw_exec=True, acl=acl))
+        try:
+            yield made
+        finally:
+            made.clean()
 
 
-def free_ports() -> Ports:
-    """Ports that no other run uses at the moment."""
-    for block in range(1, 6):
+@contextmanager
+def reserved_ports() -> Iterator[Ports]:
+    """Ports that no other run uses, nor takes before this one has ended."""
+    for block in range(1, 9):
         ports = Ports.shifted(block)
-        if all(is_free(port) for port in ports):
-            return ports
+        with socket.socket(socket.AF_UNIX) as lock:
+            try:
+                lock.bind(f"\0{PREFIX}ports-{block}")  # a name that is free again when the process ends
+            except OSError:
+                continue
+            if all(is_free(port) for port in ports):
+                yield ports
+                return
     raise RuntimeError("the ports of every test cluster are in use: end the other test runs first")
 
 
 def remove_abandoned() -> None:
     """Remove what test runs left that were killed."""
-    for root in Path("/tmp").glob(f"{PREFIX}*"):
-        owner = root / "owner"
+    for owner in Path("/tmp").glob(f"{PREFIX}*/owner"):
+        root = owner.parent
         if owner.exists() and not Path("/proc", owner.read_text()).exists():
             Cluster(Instance(root=root, own_engine=True)).clean()

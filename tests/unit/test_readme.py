@@ -18,7 +18,9 @@ def settings_table():
     schema = stack_schema()
     lines = ["| key | accepted | default | what it is |", "|---|---|---|---|"]
     for section, node in schema["properties"]["config"]["properties"].items():
-        lines += rows(section.removeprefix(f"{NAMESPACE}:"), node, schema["definitions"])
+        suffix, items = nested(node, schema["definitions"])  # a section may be a list
+        name = section.removeprefix(f"{NAMESPACE}:") + suffix
+        lines += rows(name, items or node, schema["definitions"])
     return "\n".join(lines) + "\n"
 
 
@@ -26,19 +28,23 @@ def rows(prefix, section, definitions):
     """One row a key; a section inside a section is told by its keys."""
     for key, node in section["properties"].items():
         name = f"{prefix}.{key}"
-        inner = nested(node, definitions)
+        suffix, inner = nested(node, definitions)
         if inner:
-            yield from rows(name, inner, definitions)
+            yield from rows(name + suffix, inner, definitions)
         else:
             default = default_of(key, node, section)
             yield f"| `{name}` | {accepted(node)} | {default} | {node['description']} |"
 
 
 def nested(node, definitions):
+    """The section that a key takes, one or several, and how a key inside it is spelled."""
     for each in node.get("anyOf", [node]):
-        if "$ref" in each:
-            return definitions[each["$ref"].rsplit("/", 1)[-1]]
-    return None
+        [by_name] = each.get("patternProperties", {"": each.get("additionalProperties")}).values()
+        several = {"": each, ".NAME": by_name, "[]": each.get("items")}
+        for suffix, inner in several.items():
+            if isinstance(inner, dict) and "$ref" in inner:
+                return suffix, definitions[inner["$ref"].rsplit("/", 1)[-1]]
+    return "", None
 
 
 def default_of(key, node, section):
@@ -66,7 +72,7 @@ def accepted(node):
             f"{node['minimum']} to {node['maximum']}" if "maximum" in node else f"{node['minimum']} or more"
         )
     if node["type"] == "array":
-        return f"list of {accepted(node['items'])}s"
+        return f"list of {accepted(node['items'])}" + ("" if "enum" in node["items"] else "s")
     if "secure" in node.get("properties", {}):
         return "secret"
     if node.get("pattern") == "^/":

@@ -23,7 +23,7 @@ def recorded():
 def servers():
     """Clients of servers that give the answers they are handed: by path, or by server and path.
 
-    An answer is an exception to raise, or the status and the body to send.
+    An answer is an exception to raise, the status and the body to send, or a function that makes these.
     """
     opened = []
 
@@ -37,6 +37,8 @@ def servers():
                 return httpx.Response(404, text="not found")
             if isinstance(found, Exception):
                 raise found
+            if callable(found):
+                found = found(request)
             body = found["body"]
             if isinstance(body, str):
                 return httpx.Response(found["status"], text=body)
@@ -58,6 +60,7 @@ def good():
         return {"status": 200, "body": body}
 
     node = {
+        "ID": "53161eab-38a8-1cfc-fa95-d30f3186a051",
         "Name": "nas",
         "Status": "ready",
         "Datacenter": "dc1",
@@ -67,21 +70,19 @@ def good():
         "nomad /v1/status/leader": ok(["127.0.0.1:4647"]),
         "nomad /v1/agent/self": ok({"config": {"Version": {"Version": "1.6.3"}}}),
         "nomad /v1/nodes": ok([node]),
+        "nomad /v1/allocations": ok([]),
         "nomad /v1/job/docker-registry/plan": ok({"Diff": {"Type": "Added"}}),
         "consul /v1/status/leader": ok(["127.0.0.1:8300"]),
+        "consul /v1/catalog/services": ok({"consul": []}),
+        "consul /v1/catalog/service/registry": ok([]),
+        "consul /v1/catalog/service/registry-metrics": ok([]),
         "consul /v1/internal/acl/authorize": {"status": 401, "body": "ACL support disabled"},
         "vault /v1/sys/health": ok({"initialized": True, "sealed": False}),
-        "vault /v1/sys/capabilities-self": ok({"data": root_rights()}),
+        "vault /v1/sys/capabilities-self": lambda request: ok(
+            {"data": {path: ["root"] for path in json.loads(request.content)["paths"]}}
+        ),
         "vault /v1/sys/internal/ui/mounts/secret": ok({"data": {"type": "kv", "options": {"version": "2"}}}),
     }
-
-
-def root_rights():
-    """Give what Vault says of a root token's rights on the paths that the components use."""
-    others = ["sys/policies/acl/docker-registry", "auth/token/create", "auth/jwt-nomad/role/docker-registry"]
-    kinds, keys = ("data", "metadata"), ("http", "users")
-    secrets = [f"secret/{kind}/docker-registry/{key}" for kind in kinds for key in keys]
-    return {path: ["root"] for path in [*others, *secrets]}
 
 
 @pytest.fixture

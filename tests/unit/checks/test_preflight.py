@@ -1,8 +1,12 @@
+import json
+
 import httpx
 import pytest
 
 from checks.errors import CheckError
+from checks.nomad import problems
 from checks.preflight import preflight
+from checks.vault_rights import needed_rights
 
 REFUSED = httpx.ConnectError("[Errno 111] Connection refused")
 
@@ -75,17 +79,6 @@ def test_a_token_that_may_not_read_the_version_is_no_problem(servers, good, read
     preflight(settings, servers(settings, answers))
 
 
-def test_missing_nomad_rights_are_named_as_acl_rules(report):
-    denied = {"status": 403, "body": "Permission denied"}
-    answers = {"nomad /v1/nodes": denied, "nomad /v1/job/docker-registry/plan": denied}
-
-    text = report(answers, servers={"nomad:secretId": "weak"})
-
-    assert "the token in nomad:secretId lacks rights at Nomad" in text
-    assert 'namespace "default" {\n  policy = "write"\n}' in text
-    assert 'node {\n  policy = "read"\n}' in text
-
-
 def test_a_nomad_that_asks_for_a_token_names_the_setting(report):
     text = report({"nomad /v1/nodes": {"status": 403, "body": "Permission denied"}})
 
@@ -114,17 +107,22 @@ def test_datacenters_may_be_patterns(servers, good, ready):
     preflight(settings, servers(settings, good))
 
 
-def test_missing_consul_rights_are_named_as_an_acl_rule(report):
-    answers = {"consul /v1/internal/acl/authorize": {"status": 200, "body": [{"Allow": False}]}}
+@pytest.mark.parametrize(
+    ("allowed", "named"),
+    [((False, True), "lacks service:write at"), ((True, False), "lacks intention:write at")],
+)
+def test_missing_consul_rights_are_named_with_the_rule_that_gives_them(report, allowed, named):
+    body = [{"Allow": each} for each in allowed]
+    answers = {"consul /v1/internal/acl/authorize": {"status": 200, "body": body}}
 
     text = report(answers, servers={"consul:token": "weak"})
 
-    assert "the token in consul:token lacks rights at Consul at http://127.0.0.1:8500" in text
-    assert 'service "registry" {\n  policy = "write"\n}' in text
+    assert f"the token in consul:token {named} Consul at http://127.0.0.1:8500" in text
+    assert 'service "registry" {\n  policy     = "write"\n  intentions = "write"\n}' in text
 
 
 def test_a_consul_that_asks_for_a_token_names_the_setting(report):
-    answers = {"consul /v1/internal/acl/authorize": {"status": 200, "body": [{"Allow": False}]}}
+    answers = {"consul /v1/internal/acl/authorize": {"status": 200, "body": [{"Allow": False}] * 2}}
 
     assert "Consul at http://127.0.0.1:8500 asks for a token: set consul:token" in report(answers)
 
@@ -164,11 +162,18 @@ def test_a_token_that_vault_does_not_know_is_said_so_and_not_shown(report):
     assert "hvs.secret-token" not in text
 
 
-def test_missing_vault_rights_are_named_as_the_policy_to_add(report, good):
-    rights = {path: ["deny"] for path in good["vault /v1/sys/capabilities-self"]["body"]["data"]}
-    rights["secret/data/docker-registry/http"] = ["create", "read", "update"]
+def granting(rights):
+    """A Vault that grants these rights, and denies every other path."""
 
-    text = report({"vault /v1/sys/capabilities-self": {"status": 200, "body": {"data": rights}}})
+    def answer(request):
+        paths = json.loads(request.content)["paths"]
+        return {"status": 200, "body": {"data": {path: sorted(rights.get(path, {"deny"})) for path in paths}}}
+
+    return {"vault /v1/sys/capabilities-self": answer}
+
+
+def test_missing_vault_rights_are_named_as_the_policy_to_add(report):
+    text = report(granting({"secret/data/docker-registry/http": {"create", "read", "update"}}))
 
     assert 'path "sys/policies/acl/docker-registry" {' in text
     assert 'capabilities = ["create", "delete", "read", "update"]' in text
@@ -178,12 +183,28 @@ def test_missing_vault_rights_are_named_as_the_policy_to_add(report, good):
 
 
 def test_with_skip_child_token_no_right_to_make_tokens_is_needed(servers, good, ready):
-    rights = dict(good["vault /v1/sys/capabilities-self"]["body"]["data"])
-    rights["auth/token/create"] = ["deny"]
-    answers = {**good, "vault /v1/sys/capabilities-self": {"status": 200, "body": {"data": rights}}}
     settings = ready(servers={"vault:skipChildToken": "true"})
+    rights = needed_rights(settings)
 
-    preflight(settings, servers(settings, answers))
+    assert "auth/token/create" not in rights
+    preflight(settings, servers(settings, {**good, **granting(rights)}))
+
+
+AUTHORITY = {"tls": {"mode": "registry", "authority": {"mount": "pki", "role": "web"}}}
+PKI = {"vault /v1/sys/internal/ui/mounts/pki": {"status": 200, "body": {"data": {"type": "pki"}}}}
+
+
+def test_an_authority_that_is_to_be_there_and_is_not_is_named(report):
+    assert "has no PKI engine at pki/" in report(sections=AUTHORITY)
+    assert "pki/ of Vault at http://127.0.0.1:8200 has no role web" in report(PKI, sections=AUTHORITY)
+
+
+@pytest.mark.parametrize("status", [200, 403])
+def test_a_role_that_is_there_or_cannot_be_looked_at_is_no_problem(servers, good, ready, status):
+    settings = ready(sections=AUTHORITY)
+    role = {"vault /v1/pki/roles/web": {"status": status, "body": {"data": {}}}}
+
+    preflight(settings, servers(settings, {**good, **PKI, **role}))
 
 
 @pytest.mark.parametrize(
@@ -218,3 +239,35 @@ def test_a_moved_path_is_refused_before_anything_changes(report):
 
     assert "offers the volume registry_data at /srv/registry_data" in text
     assert "cp -a /srv/registry_data/. /srv/elsewhere/" in text
+
+
+def test_an_engine_of_somebody_elses_is_not_taken_for_the_stacks_own(report, servers, good, ready):
+    own = {"tls": {"mode": "registry"}}
+    path = "vault /v1/sys/internal/ui/mounts/docker-registry-pki"
+    engine = {"type": "pki", "description": "ours"}
+
+    text = report({path: {"status": 200, "body": {"data": engine}}}, sections=own)
+    assert "has an engine at docker-registry-pki/ that is not this stack's" in text
+    assert "tls.authority.role" in text
+
+    engine["description"] = "Certificates of docker-registry"
+    settings = ready(sections=own)
+    preflight(settings, servers(settings, {**good, path: {"status": 200, "body": {"data": engine}}}))
+
+
+@pytest.mark.parametrize(("count", "refused"), [(1, True), (2, False), (5, False), (6, True)])
+def test_an_autoscaler_begins_within_its_bounds(servers, ready, good, count, refused):
+    settings = ready(
+        sections={
+            "registry": {"count": 2, "redis": {"address": "redis.lan:6379"}, "scaling": {"min": 2, "max": 5}},
+            "storage": {"driver": "s3", "s3": {"bucket": "images", "region": "any"}},
+        }
+    )
+    running = {"Stop": False, "TaskGroups": [{"Name": "registry", "Count": count}]}
+    answers = {**good, "nomad /v1/job/docker-registry": {"status": 200, "body": running}}
+
+    found = problems(settings, servers(settings, answers).nomad)
+
+    told = [each for each in found if f"has {count} instances" in each]
+    assert bool(told) is refused
+    assert all("deploy registry.count without registry.scaling first" in each for each in told)

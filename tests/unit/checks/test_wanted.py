@@ -1,8 +1,11 @@
+import json
+
 import pytest
 
 from checks.wanted import is_deployed, wanted_job
 
-PLAN = "/v1/job/docker-registry/plan"
+JOB = "/v1/job/docker-registry"
+PLAN = f"{JOB}/plan"
 
 
 @pytest.mark.parametrize(("diff", "deployed"), [("None", True), ("Edited", False), ("Added", False)])
@@ -24,3 +27,22 @@ def test_the_job_reads_its_secrets_where_the_components_put_them(ready):
     assert task.vault.policies == ("docker-registry",)
     assert any("secret/data/docker-registry/http" in template.data for template in task.templates)
     assert any("secret/data/docker-registry/users" in template.data for template in task.templates)
+
+
+def test_a_number_that_an_autoscaler_chose_is_no_difference(servers, ready):
+    planned = []
+
+    def plan(request):
+        planned.append(json.loads(request.content)["Job"]["TaskGroups"][0]["Count"])
+        return {"status": 200, "body": {"Diff": {"Type": "None"}}}
+
+    running = {"status": 200, "body": {"TaskGroups": [{"Name": "registry", "Count": 4}]}}
+    settings = ready(
+        sections={
+            "registry": {"count": 2, "redis": {"address": "redis.lan:6379"}, "scaling": {"min": 2, "max": 5}},
+            "storage": {"driver": "s3", "s3": {"bucket": "images", "region": "any"}},
+        }
+    )
+
+    assert is_deployed(servers(settings, {PLAN: plan, JOB: running}).nomad, settings)
+    assert planned == [4]

@@ -2,7 +2,8 @@ import subprocess
 from pathlib import PurePosixPath
 
 from components.host_volume import HostVolume, HostVolumeArgs, directory_script
-from config.settings import Host, Owner
+from config.sections.host import Host
+from config.sections.storage import Owner
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICozIMZfcJdjcnLknmkKsb2CCTzMO9ggz8HL5l+RXTJ7"
 

@@ -1,7 +1,7 @@
 import json
 
 from components.vault_access import VaultAccess, VaultAccessArgs, policy_text
-from config.settings import Vault
+from config.sections.vault import Vault
 from jobs.registry import VaultGrant
 
 SECRET, POLICY = "vault:kv/secretV2:SecretV2", "vault:index/policy:Policy"
@@ -15,7 +15,6 @@ def args(vault, **changes):
         "users": {"bob": "$2b$bob", "alice": "$2b$alice"},
         "config_secrets": {},
         "namespace": "default",
-        "job": "docker-registry",
         "jwks_url": "http://nomad:4646/.well-known/jwks.json",
     }
     return VaultAccessArgs(**{**values, **changes})
@@ -24,13 +23,8 @@ def args(vault, **changes):
 def test_with_policies_the_job_gets_a_policy_that_reads_exactly_its_secrets(deploy):
     recorder, grant = deploy(lambda: VaultAccess("access", args({"identity": "policies"})).grant)
 
-    assert grant == VaultGrant(
-        policy="docker-registry",
-        role=None,
-        http_path="secret/data/docker-registry/http",
-        users_path="secret/data/docker-registry/users",
-        config_path=None,
-    )
+    paths = {key: f"secret/data/docker-registry/{key}" for key in ("http", "users")}
+    assert grant == VaultGrant(policy="docker-registry", role=None, paths=paths)
     assert recorder.inputs(POLICY)["policy"] == (
         'path "secret/data/docker-registry/http" {\n  capabilities = ["read"]\n}\n'
         'path "secret/data/docker-registry/users" {\n  capabilities = ["read"]\n}'
@@ -43,8 +37,7 @@ def test_users_and_http_secret_are_stored_and_leave_nothing_behind_on_destroy(de
 
     users, http = recorder.inputs(SECRET, "access-users"), recorder.inputs(SECRET, "access-http")
     assert json.loads(recorder.secret(SECRET, "access-users", "dataJson")) == {
-        "alice": "$2b$alice",
-        "bob": "$2b$bob",
+        "htpasswd": "alice:$2b$alice\nbob:$2b$bob\n"
     }
     assert json.loads(recorder.secret(SECRET, "access-http", "dataJson")) == {"secret": "f00d"}
     assert users["deleteAllVersions"] is True and http["deleteAllVersions"] is True
@@ -60,7 +53,7 @@ def test_secrets_of_registry_config_go_to_vault_too(deploy):
     given = args({}, config_secrets={"redis.password": "hunter2"})
     recorder, grant = deploy(lambda: VaultAccess("access", given).grant)
 
-    assert grant.config_path == "secret/data/docker-registry/config"
+    assert grant.paths["config"] == "secret/data/docker-registry/config"
     assert json.loads(recorder.secret(SECRET, "access-config", "dataJson")) == {"redis.password": "hunter2"}
     assert "docker-registry/config" in recorder.inputs(POLICY)["policy"]
 
@@ -99,7 +92,31 @@ def test_the_jwt_backend_is_created_on_demand_with_nomads_keys(deploy):
     assert recorder.inputs(ROLE)["backend"] == "jwt-homelab"
 
 
+def test_without_users_there_is_no_secret_for_them(deploy):
+    recorder, grant = deploy(lambda: VaultAccess("access", args({}, users=None)).grant)
+
+    assert "users" not in grant.paths
+    assert "users" not in recorder.inputs(POLICY)["policy"]
+
+
+def test_the_job_may_have_a_certificate_issued_and_read_the_keys_of_tokens(deploy):
+    given = args(
+        {},
+        users=None,
+        jwks_path="secret/data/docker-registry/jwks",
+        issue_path="docker-registry-pki/issue/web",
+    )
+    recorder, grant = deploy(lambda: VaultAccess("access", given).grant)
+
+    assert grant.issue_path == "docker-registry-pki/issue/web"
+    assert recorder.inputs(POLICY)["policy"] == (
+        'path "secret/data/docker-registry/http" {\n  capabilities = ["read"]\n}\n'
+        'path "secret/data/docker-registry/jwks" {\n  capabilities = ["read"]\n}\n'
+        'path "docker-registry-pki/issue/web" {\n  capabilities = ["update"]\n}'
+    )
+
+
 def test_a_policy_names_each_secret_and_only_reads():
-    text = policy_text("kv/home", "x", {"users": None})
+    text = policy_text(["kv/home/data/x/users"], None)
 
     assert text == 'path "kv/home/data/x/users" {\n  capabilities = ["read"]\n}'

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from config.problems import SettingsError
-from config.settings import SECTIONS, stack_schema
+from config.settings import OPTIONAL_SECTIONS, SECTIONS, stack_schema
 
 ROOT = Path(__file__).parents[3]
 NODE = "0a1b2c3d-0000-4000-8000-0123456789ab"
@@ -33,9 +33,14 @@ def test_an_empty_stack_file_gives_the_names_that_the_documents_use(read_setting
 
 
 def test_a_further_stack_derives_its_names_from_the_name_of_its_registry(read_settings):
-    settings = read_settings(registry={"name": "team-images"})
+    settings = read_settings(registry={"name": "team-images"}, maintenance={"backup": {}})
     assert settings.registry.service == "team-images"
     assert settings.volume == "team_images_data"
+    assert settings.backup_volume == "team_images_backup"
+    assert set(settings.secret_paths.values()) == {
+        "secret/data/team-images/http",
+        "secret/data/team-images/users",
+    }
     assert settings.volume_path == PurePosixPath("/volume1/nomad/volumes/team_images_data")
 
 
@@ -97,18 +102,57 @@ def test_a_config_written_as_null_is_an_empty_one(read_settings):
 
 
 def test_secrets_of_the_config_are_found_by_their_place(read_settings):
-    s3 = {"region": "eu", "bucket": "images", "accesskey": "AKIA", "secretkey": "s3cr3t"}
-    settings = read_settings(registry={"config": {"storage": {"filesystem": None, "s3": s3}}})
-    assert settings.config_secrets["storage.s3.secretkey"] == "s3cr3t"
+    azure = {
+        "accountname": "a",
+        "container": "c",
+        "accountkey": "s3cr3t",
+        "credentials": {"type": "shared_key"},
+    }
+    settings = read_settings(registry={"config": {"storage": {"filesystem": None, "azure": azure}}})
+    assert settings.config_secrets["storage.azure.accountkey"] == "s3cr3t"
 
 
-def test_the_stack_for_the_nas_is_accepted_as_it_is_in_the_repository(read_settings):
-    config = yaml.safe_load((ROOT / "Pulumi.homelab.yaml").read_text())["config"]
-    servers = {key: value for key, value in config.items() if not key.startswith("docker-registry:")}
-    sections = {key.partition(":")[2]: value for key, value in config.items() if key not in servers}
-    settings = read_settings(servers=servers, stack="homelab", **sections)
-    assert set(sections) == set(SECTIONS)
+@pytest.fixture
+def tracked(read_settings):
+    """The settings of a stack file of the repository, and the sections that it has."""
+
+    def read(stack):
+        config = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+        servers = {key: value for key, value in config.items() if not key.startswith("docker-registry:")}
+        sections = {key.partition(":")[2]: value for key, value in config.items() if key not in servers}
+        return read_settings(servers=servers, stack=stack, **sections), sections
+
+    return read
+
+
+def test_the_stack_for_the_nas_is_accepted_as_it_is_in_the_repository(tracked):
+    settings, sections = tracked("homelab")
+    assert set(sections) == set(SECTIONS) - OPTIONAL_SECTIONS
     assert str(settings.volume_path) == "/volume1/nomad/volumes/high_capacity/registry_data"
+
+
+def test_the_example_of_a_second_stack_shares_no_name_port_or_directory_with_the_first(tracked):
+    stacks = [tracked(stack)[0] for stack in ("homelab", "staging")]
+    own = [
+        {
+            each.registry.name,
+            each.registry.namespace,
+            each.registry.service,
+            each.registry.hostname,
+            each.registry.port,
+            each.registry.debug_port,
+            each.registry.homepage.name,
+            each.keys_job,
+            each.pull_job,
+            each.pki_mount,
+            each.volume,
+            each.volume_path,
+            *each.secret_paths.values(),
+        }
+        for each in stacks
+    ]
+    assert own[0].isdisjoint(own[1])
+    assert stacks[0].providers == stacks[1].providers
 
 
 # What is refused
@@ -131,6 +175,10 @@ REFUSED = {
         {"registry": {"memory": "much"}},
         "docker-registry:registry.memory: 'much' is not a whole number",
     ),
+    "a CPU share that Docker refuses": (
+        {"registry": {"cpu": 1}},
+        "docker-registry:registry.cpu: 1 is less than 2, which is the limit",
+    ),
     "a list where a mapping belongs": (
         {"tls": ["traefik"]},
         "docker-registry:tls: the value (not shown) is not a mapping of keys to values",
@@ -141,7 +189,7 @@ REFUSED = {
     ),
     "an unknown auth mode": (
         {"auth": {"mode": "htpaswd"}},
-        "docker-registry:auth.mode: 'htpaswd' is not one of htpasswd",
+        "docker-registry:auth.mode: 'htpaswd' is not one of htpasswd, vault, external, none",
     ),
     "a port too high": (
         {"registry": {"port": 70000}},
@@ -172,7 +220,7 @@ REFUSED = {
     ),
     "a key that is no SSH host key": (
         {"storage": {"host": {"address": "nas.lan", "hostKey": "SHA256:abc"}}},
-        "docker-registry:storage.host.hostKey: 'SHA256:abc' is no SSH host key; "
+        "docker-registry:storage.host.hostKey: is no SSH host key; "
         "`ssh-keyscan HOST` prints it, without the host name",
     ),
     "a host without its key": (
@@ -211,7 +259,10 @@ REFUSED = {
         "docker-registry:registry.config.reporting: removed in 3.0",
     ),
     "TLS 1.0 on 3.x": (
-        {"registry": {"config": {"http": {"tls": {"minimumtls": "tls1.0"}}}}},
+        {
+            "tls": {"mode": "registry"},
+            "registry": {"config": {"http": {"tls": {"minimumtls": "tls1.0"}}}},
+        },
         "docker-registry:registry.config.http.tls.minimumtls: 'tls1.0' is not known to distribution 3.x: "
         "must be one of tls1.2, tls1.3",
     ),
@@ -289,7 +340,6 @@ def test_all_that_is_wrong_is_in_one_report(read_settings):
         ("http.addr", "registry.port"),
         ("http.debug", "registry.debugPort"),
         ("http.secret", "kept in Vault"),
-        ("http.tls", "tls.mode"),
         ("auth", "auth.mode"),
         ("storage.filesystem.rootdirectory", "storage.path"),
     ],
@@ -354,9 +404,10 @@ def test_the_schema_in_docs_is_the_one_that_the_settings_give():
     )
 
 
-def test_the_schema_knows_every_key_of_the_stack_for_the_nas():
+@pytest.mark.parametrize("stack", ["homelab", "staging"])
+def test_the_schema_knows_every_key_of_the_tracked_stacks(stack):
     schema = stack_schema()
-    config = yaml.safe_load((ROOT / "Pulumi.homelab.yaml").read_text())["config"]
+    config = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
     known = schema["properties"]["config"]["properties"]
     for section, value in config.items():
         if section.startswith("docker-registry:"):

@@ -8,7 +8,7 @@ FIRST_EPHEMERAL_PORT = 32768
 
 
 def test_clusters_side_by_side_share_no_port_and_stay_below_the_kernels_own_range():
-    tables = [Ports(), *(Ports.shifted(block) for block in range(1, 6))]
+    tables = [Ports(), *(Ports.shifted(block) for block in range(1, 9))]
     used = [{*ports, *range(ports.dynamic_first, ports.dynamic_last + 1)} for ports in tables]
     assert all(one.isdisjoint(other) for one, other in combinations(used, 2))
     assert all(len(set(ports)) == len(list(ports)) for ports in tables)

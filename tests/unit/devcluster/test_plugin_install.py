@@ -1,10 +1,13 @@
 """Which plugins a PULUMI_HOME gets; `pulumi` is a script that does what the real one was seen to do."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import time
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -65,7 +68,7 @@ def test_a_stand_in_of_another_checkout_is_replaced(pulumi, tmp_path):
     launcher = next(home.glob("plugins/resource-vault-*/pulumi-resource-vault"))
     launcher.write_text("#!/bin/sh\nexec elsewhere\n")
     install(env, tmp_path / "build")
-    assert "devcluster.plugins.vault" in launcher.read_text()
+    assert "fork_server" in launcher.read_text()
     assert len(calls(home)) == 6
 
 
@@ -89,6 +92,27 @@ def test_a_launcher_tells_its_port_and_ends_quietly_when_the_engine_says_so(name
     assert plugin.returncode == 0
 
 
+def fork_servers(engine):
+    """Processes that fork the plugins of an engine; its id is their last argument."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found += [file.parent.name] if file.read_text().endswith(f"\0{engine}\0") else []
+    return found
+
+
+def test_all_plugins_of_an_engine_are_forks_of_one_process(pulumi, tmp_path):
+    env, home = pulumi
+    install(env, tmp_path / "build")
+    for launcher in sorted(home.glob("plugins/resource-*/pulumi-resource-*")):
+        with subprocess.Popen(
+            [launcher, "127.0.0.1:1"], env=env, stdout=subprocess.PIPE, text=True
+        ) as plugin:
+            assert int(plugin.stdout.readline()) > 0
+            plugin.send_signal(signal.SIGTERM)
+    assert len(fork_servers(os.getpid())) == 1
+
+
 def test_a_plugin_ends_when_its_engine_was_killed(pulumi, tmp_path):
     env, home = pulumi
     install(env, tmp_path / "build")
@@ -103,3 +127,7 @@ def test_a_plugin_ends_when_its_engine_was_killed(pulumi, tmp_path):
     process.kill()
     assert process.stdout.read() == ""  # returns when the plugin, which holds the pipe, has ended
     process.wait()
+    deadline = time.monotonic() + 20
+    while fork_servers(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert fork_servers(process.pid) == []

@@ -73,8 +73,8 @@ def test_defaults_are_those_of_the_published_plugin(run):
 
 
 def test_a_type_that_the_stand_in_lacks_is_named_with_the_way_out(run):
-    with pytest.raises(PluginError, match=r"no vault:index/mount:Mount, only .*published one"):
-        run(check("urn:pulumi:dev::registry::vault:index/mount:Mount::kv"))
+    with pytest.raises(PluginError, match=r"no vault:index/token:Token, only .*published one"):
+        run(check("urn:pulumi:dev::registry::vault:index/token:Token::ci"))
 
 
 def test_a_resource_inside_a_component_is_known_by_its_own_type(run):
@@ -89,6 +89,15 @@ def test_a_preview_passes_inputs_through_and_leaves_the_servers_outputs_unknown(
     assert plain(outputs)["mount"] == "secret"
     assert plain(outputs)["metadata"] == UNKNOWN
     assert outputs["dataJson"].is_secret
+
+
+def test_the_preview_of_an_update_keeps_what_the_server_filled_in(run):
+    role = "urn:pulumi:dev::registry::vault:appRole/authBackendRole:AuthBackendRole::ci"
+    news = wrapped({"backend": "approle", "roleName": "ci", "tokenTtl": 60}, set())
+    olds = {**news, **wrapped({"roleId": "7", "tokenTtl": 30}, set())}
+    request = protocol.UpdateRequest(role, "id", olds, news, 0, [], preview=True)
+    outputs = plain(run(lambda plugin: plugin.update(request)).properties)
+    assert (outputs["roleId"], outputs["tokenTtl"]) == ("7", 60)
 
 
 def test_a_changed_mount_replaces_and_the_old_secret_goes_first(run):

@@ -46,7 +46,7 @@ def test_the_language_host_is_taken_from_beside_a_pulumi_that_will_do(own_cache)
 
 
 def test_every_program_has_its_pinned_modules():
-    for program in (*programs.PROGRAMS, programs.REGISTRY):
+    for program in (*programs.PROGRAMS, programs.ACTIONLINT, programs.REGISTRY, programs.TRIVY):
         assert f"tool {program.package}\n" in (programs.MODULES / program.name / "go.mod").read_text()
 
 

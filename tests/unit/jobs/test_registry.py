@@ -1,34 +1,33 @@
 import json
 
 import pytest
+import yaml
 
 from jobs.nomad import render
 from jobs.registry import VaultGrant, registry_job
 
-POLICIES = VaultGrant(
-    policy="docker-registry",
-    role=None,
-    http_path="secret/data/docker-registry/http",
-    users_path="secret/data/docker-registry/users",
-    config_path=None,
-)
-WORKLOAD = VaultGrant(
-    policy="docker-registry",
-    role="docker-registry",
-    http_path=POLICIES.http_path,
-    users_path=POLICIES.users_path,
-    config_path=None,
-)
+PATHS = {key: f"secret/data/docker-registry/{key}" for key in ("http", "users")}
+POLICIES = VaultGrant(policy="docker-registry", role=None, paths=PATHS)
+WORKLOAD = VaultGrant(policy="docker-registry", role="docker-registry", paths=PATHS)
+
+
+GRANTS = {"ci-app": {"repositories": {"ci/app": ["pull", "push"]}}}
+EXTERNAL = {"realm": "https://auth.lan/token", "service": "images", "issuer": "auth.lan"}
 
 
 @pytest.fixture
 def job(read_settings):
     """Render the job of a stack given by its sections, as Nomad gets it."""
 
-    def make(grant=POLICIES, **sections):
+    def make(grant=POLICIES, jwks_path=None, host_network=None, **sections):
         settings = read_settings(**sections)
         rendered = registry_job(
-            settings, volume_source=settings.volume, service=settings.registry.service, grant=grant
+            settings,
+            volume_source=settings.volume if settings.on_volume else None,
+            service=settings.registry.service,
+            grant=grant,
+            jwks_path=jwks_path,
+            host_network=host_network,
         )
         return json.loads(render(rendered))
 
@@ -77,7 +76,7 @@ def test_traefik_routes_the_host_name_and_never_the_debug_port(job):
         "traefik.http.routers.registry.tls=true",
         "traefik.http.routers.registry.tls.certresolver=le",
     ]
-    assert metrics["Tags"] == []
+    assert metrics["Tags"] == ["traefik.enable=false"], "by default Traefik routes what has no tags"
     assert metrics["PortLabel"] == "metrics"
 
 
@@ -178,3 +177,215 @@ def test_both_versions_are_served_by_a_full_command_line(job, image):
 
     assert made["Config"]["args"] == ["serve", "/secrets/config.yml"]
     assert made["Config"]["image"] == image
+
+
+def templates(job):
+    return {each["DestPath"]: each for each in task(job)["Templates"]}
+
+
+def config_of(job):
+    return yaml.safe_load(
+        templates(job)["secrets/config.yml"]["EmbeddedTmpl"].replace("{{", "'").replace("}}", "'")
+    )
+
+
+def without_users(**changes):
+    return VaultGrant(policy="docker-registry", role=None, paths={"http": PATHS["http"]}, **changes)
+
+
+# TLS
+
+
+def test_in_tls_mode_registry_certificate_and_key_come_from_vault_into_the_secrets_folder(job):
+    grant = without_users(issue_path="docker-registry-pki/issue/docker-registry")
+    made = job(grant=grant, tls={"mode": "registry"})
+
+    certificate = templates(made)["secrets/tls.pem"]
+    assert certificate["EmbeddedTmpl"].startswith(
+        '{{ with pkiCert "docker-registry-pki/issue/docker-registry" '
+        '"common_name=registry.homelab.local" "ttl=720h" }}'
+    )
+    assert certificate["ChangeMode"] == "restart"
+    assert certificate["Perms"] == "0400"
+    config = templates(made)["secrets/config.yml"]["EmbeddedTmpl"]
+    assert "minimumtls: tls1.2" in config
+    assert "certificate: /secrets/tls.pem" in config
+
+
+def test_in_tls_mode_registry_traefik_passes_tls_through_and_consul_checks_by_https(job):
+    grant = without_users(issue_path="docker-registry-pki/issue/docker-registry")
+    registry, metrics = group(job(grant=grant, tls={"mode": "registry"}))["Services"]
+
+    assert registry["Tags"][:4] == [
+        "traefik.enable=true",
+        "traefik.tcp.routers.registry.rule=HostSNI(`registry.homelab.local`)",
+        "traefik.tcp.routers.registry.entrypoints=websecure",
+        "traefik.tcp.routers.registry.tls.passthrough=true",
+    ]
+    [check] = registry["Checks"]
+    assert check["Protocol"] == "https" and check["TLSSkipVerify"] is True
+    assert "Protocol" not in metrics["Checks"][0]
+
+
+def test_the_stack_chooses_a_higher_tls_version(job):
+    grant = without_users(issue_path="pki/issue/web")
+    chosen = {"config": {"http": {"tls": {"minimumtls": "tls1.3"}}}}
+    made = job(grant=grant, tls={"mode": "registry"}, registry=chosen)
+
+    assert "minimumtls: tls1.3" in templates(made)["secrets/config.yml"]["EmbeddedTmpl"]
+
+
+def test_in_tls_mode_plain_traefik_routes_nothing(job):
+    tags = group(job(tls={"mode": "plain", "allowPlain": True}))["Services"][0]["Tags"]
+
+    assert [tag for tag in tags if tag.startswith("traefik.")] == ["traefik.enable=false"]
+
+
+# Access
+
+
+def test_traefik_lets_through_the_allowed_networks_only(job):
+    tags = group(job(access={"allowedCidrs": ["192.168.1.0/24", "10.0.0.0/8"]}))["Services"][0]["Tags"]
+
+    assert "traefik.http.middlewares.registry.ipallowlist.sourcerange=192.168.1.0/24,10.0.0.0/8" in tags
+    assert "traefik.http.routers.registry.middlewares=registry" in tags
+
+
+def test_with_tls_passed_through_the_networks_are_limited_by_connection(job):
+    grant = without_users(issue_path="pki/issue/web")
+    access = {"allowedCidrs": ["192.168.1.0/24"]}
+    tags = group(job(grant=grant, tls={"mode": "registry"}, access=access))["Services"][0]["Tags"]
+
+    assert "traefik.tcp.middlewares.registry.ipallowlist.sourcerange=192.168.1.0/24" in tags
+    assert "traefik.tcp.routers.registry.middlewares=registry" in tags
+
+
+def test_both_ports_listen_on_the_chosen_host_network(job):
+    ports = group(job(host_network="lan"))["Networks"][0]["ReservedPorts"]
+
+    assert [port["HostNetwork"] for port in ports] == ["lan", "lan"]
+
+
+# Authentication
+
+
+def test_in_auth_mode_vault_the_registry_takes_vaults_tokens_for_itself_only(job):
+    made = job(
+        grant=without_users(),
+        jwks_path="secret/data/docker-registry/jwks",
+        auth={"mode": "vault", "grants": GRANTS},
+    )
+
+    keys = templates(made)["secrets/jwks.json"]
+    assert keys["EmbeddedTmpl"] == (
+        '{{ with secret "secret/data/docker-registry/jwks" }}{{ .Data.data.jwks }}{{ end }}'
+    )
+    assert keys["ChangeMode"] == "restart", "the registry reads its keys only when it starts"
+    assert "secrets/htpasswd" not in templates(made)
+    assert config_of(made)["auth"] == {
+        "token": {
+            "realm": "https://registry.homelab.local/v2/_catalog",
+            "service": "registry.homelab.local",
+            "issuer": "http://127.0.0.1:8200/v1/identity/oidc",
+            "jwks": "/secrets/jwks.json",
+            "signingalgorithms": ["ES256"],
+        }
+    }
+
+
+def test_a_token_server_is_trusted_by_its_key_set_and_by_no_shared_secret(job):
+    keys = json.dumps({"keys": [{"kid": "{{ key }}"}]})
+    made = job(grant=without_users(), auth={"mode": "external", "external": {**EXTERNAL, "jwks": keys}})
+
+    token = config_of(made)["auth"]["token"]
+    assert token["jwks"] == "/secrets/jwks.json"
+    assert not [name for name in token["signingalgorithms"] if name.startswith("HS")]
+    assert '{{"{{"}} key }}' in templates(made)["secrets/jwks.json"]["EmbeddedTmpl"]
+
+
+def test_a_token_server_is_trusted_by_certificates_on_2_x(job):
+    bundle = "-----BEGIN CERTIFICATE-----\n"
+    made = job(
+        grant=without_users(),
+        registry={"image": "registry:2"},
+        auth={"mode": "external", "external": {**EXTERNAL, "rootCertBundle": bundle}},
+    )
+
+    assert config_of(made)["auth"]["token"] == {**EXTERNAL, "rootcertbundle": "/secrets/keys.pem"}
+    assert templates(made)["secrets/keys.pem"]["EmbeddedTmpl"] == bundle
+
+
+def test_without_authentication_config_yml_has_none(job):
+    made = job(grant=without_users(), auth={"mode": "none", "allowAnonymous": True})
+
+    assert "auth" not in config_of(made)
+    assert list(templates(made)) == ["secrets/config.yml"]
+
+
+# The freeze
+
+
+def test_the_variable_of_the_jobs_own_name_makes_it_read_only(job):
+    template = templates(job(registry={"name": "staging"}))["secrets/config.yml"]
+
+    assert 'nomadVar "nomad/jobs/staging"' in template["EmbeddedTmpl"]
+    assert template["Splay"] == 0  # a maintenance job waits for the restart
+
+
+BUCKET = {
+    "driver": "s3",
+    "s3": {"bucket": "images", "region": "any", "accessKey": "AKIA", "secretKey": "hunter2"},
+}
+MANY = {"count": 3, "redis": {"address": "redis.lan:6379", "password": "hunter2"}, "shutdownDelay": "7s"}
+CONFIG_GRANT = VaultGrant(
+    policy="docker-registry", role=None, paths={**PATHS, "config": "secret/data/docker-registry/config"}
+)
+
+
+def test_a_bucket_needs_no_volume_and_its_keys_are_read_from_vault(job):
+    made = job(CONFIG_GRANT, storage=BUCKET)
+
+    assert "Volumes" not in group(made)
+    assert task(made)["VolumeMounts"] == []
+    assert "hunter2" not in json.dumps(made) and "AKIA" not in json.dumps(made)
+    assert '"storage.s3.secretkey"' in task(made)["Templates"][0]["EmbeddedTmpl"]
+
+
+def test_several_instances_get_ports_from_nomad_and_are_kept_apart(job):
+    made = job(CONFIG_GRANT, storage=BUCKET, registry=MANY)
+
+    assert group(made)["Count"] == 3
+    [network] = group(made)["Networks"]
+    assert "ReservedPorts" not in network
+    assert network["DynamicPorts"] == [{"Label": "registry", "To": 5000}, {"Label": "metrics", "To": 5001}]
+    assert group(made)["Spreads"] == [{"Attribute": "${node.unique.id}", "Weight": 100}]
+
+
+def test_an_instance_that_is_to_end_serves_until_traefik_leaves_it_out(job):
+    made = job(CONFIG_GRANT, storage=BUCKET, registry=MANY)
+
+    assert group(made)["ShutdownDelay"] == 7 * 10**9
+    assert (group(made)["Update"]["MaxParallel"], group(made)["Update"]["Canary"]) == (1, 0)
+
+
+def test_traefik_asks_another_instance_where_one_takes_no_connection(job):
+    access = {"allowedCidrs": ["10.0.0.0/8"]}
+    tags = group(job(CONFIG_GRANT, storage=BUCKET, registry=MANY, access=access))["Services"][0]["Tags"]
+
+    assert "traefik.http.middlewares.registry-retry.retry.attempts=3" in tags
+    assert "traefik.http.routers.registry.middlewares=registry,registry-retry" in tags
+
+
+def test_one_instance_has_nothing_of_that(job):
+    made = group(job())
+
+    assert {"ShutdownDelay", "Spreads", "Scaling"}.isdisjoint(made)
+    assert list(made["Networks"][0]) == ["ReservedPorts"]
+    assert not any("retry" in tag for tag in made["Services"][0]["Tags"])
+
+
+def test_an_autoscaler_gets_its_bounds(job):
+    made = job(CONFIG_GRANT, storage=BUCKET, registry={**MANY, "scaling": {"min": 2, "max": 5}})
+
+    assert group(made)["Count"] == 3
+    assert (group(made)["Scaling"]["Min"], group(made)["Scaling"]["Max"]) == (2, 5)

@@ -1,8 +1,13 @@
+from dataclasses import replace
+
+from checks.freeze import Hold
 from checks.status import Allocation, Answer, Deployment, Status
 from ops.status import lines
 
 RUNNING = Status(
     healthy=True,
+    instances=1,
+    instances_wanted=1,
     job="docker-registry",
     job_state="running",
     job_version=4,
@@ -11,12 +16,16 @@ RUNNING = Status(
     service="registry",
     service_state="passing",
     answer=Answer(url="http://192.168.1.5:5000/", code=200, mode="read-only", error=None),
+    freeze=Hold(owner="0f0f0f0f-1", job="docker-registry-gc", since="2026-01-01", owner_lives=True, index=7),
+    bucket=None,
     volume="registry_data",
     volume_path="/volume1/registry_data",
     volume_node="nas",
 )
 ABSENT = Status(
     healthy=False,
+    instances=0,
+    instances_wanted=0,
     job="docker-registry",
     job_state=None,
     job_version=None,
@@ -25,6 +34,8 @@ ABSENT = Status(
     service="registry",
     service_state=None,
     answer=None,
+    freeze=None,
+    bucket=None,
     volume="registry_data",
     volume_path=None,
     volume_node=None,
@@ -40,6 +51,7 @@ def test_a_running_registry_is_told_in_a_line_a_part():
     assert told["allocation"] == "1c953df6 on nas, version 4, running, restarts 1"
     assert told["service"] == "registry, passing"
     assert told["answer"] == "http://192.168.1.5:5000/ 200, read-only"
+    assert told["freeze"].startswith("read-only since 2026-01-01 for docker-registry-gc, allocation 0f0f0f0f")
     assert told["volume"] == "registry_data, /volume1/registry_data on nas"
 
 
@@ -49,4 +61,14 @@ def test_a_registry_that_is_not_there_names_the_next_command():
     assert "`python -m ops why`" in told["registry"]
     assert told["job"] == "docker-registry, not deployed"
     assert told["service"] == "registry, not registered in Consul"
-    assert told["answer"] == told["allocation"] == told["deployment"] == "none"
+    assert told["answer"] == told["allocation"] == told["deployment"] == told["freeze"] == "none"
+
+
+def test_several_instances_are_counted_and_the_bucket_stands_for_the_volume():
+    bucket = "http://s3.lan:8333/images"
+    shared = replace(RUNNING, instances=2, instances_wanted=3, bucket=bucket, volume=None, volume_path=None)
+    told = dict(lines(shared))
+
+    assert told["instances"] == "2 of 3 run"
+    assert told["bucket"] == bucket
+    assert "volume" not in told

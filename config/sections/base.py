@@ -1,0 +1,74 @@
+"""What the sections of a stack file are made of: strict models, and the values that several of them take."""
+
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from config.registry import go_duration
+
+# RFC 1123: letters, digits and inner hyphens, 63 characters a label, 253 in all.
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOSTNAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+
+
+def _hostname(value: str) -> str:
+    if len(value) > 253 or not _HOSTNAME.fullmatch(value) or value.rsplit(".", 1)[-1].isdigit():
+        raise ValueError("{value} is no host name; write it like registry.homelab.local")
+    return value
+
+
+def _absolute_path(value: PurePosixPath) -> PurePosixPath:
+    if not value.is_absolute() or ".." in value.parts:
+        raise ValueError("{value} is no absolute path; write it like /volume1/nomad/volumes")
+    return value
+
+
+def duration_between(shortest: str, longest: str) -> AfterValidator:
+    """Accept a length of time as Go writes it, within bounds."""
+    low, high = go_duration(shortest), go_duration(longest)
+
+    def check(value: str) -> str:
+        try:
+            length = go_duration(value)
+        except ValueError:
+            raise ValueError("{value} is no duration; write it like 15m or 1h30m") from None
+        if not low <= length <= high:
+            raise ValueError(f"{{value}} is not between {shortest} and {longest}")
+        return value
+
+    return AfterValidator(check)
+
+
+def secret_schema(inner: dict[str, Any]) -> WithJsonSchema:
+    """In the stack file a secret is `{secure: …}`; the program is given it decrypted."""
+    secure = {
+        "type": "object",
+        "properties": {"secure": {"type": "string"}},
+        "required": ["secure"],
+        "additionalProperties": False,
+        "description": "Encrypted by `pulumi config set --secret`",
+    }
+    return WithJsonSchema({"anyOf": [inner, secure]})
+
+
+Hostname = Annotated[str, AfterValidator(_hostname)]
+AbsolutePath = Annotated[
+    PurePosixPath, AfterValidator(_absolute_path), WithJsonSchema({"type": "string", "pattern": "^/"})
+]
+Port = Annotated[int, Field(ge=1, le=65535)]
+# Nomad's docker driver makes MHz CPU shares; runc refuses 1: "minimum allowed cpu-shares is 2" or, on
+# cgroup v2, "numerical result out of range" (opencontainers/runc #4755).
+Cpu = Annotated[int, Field(ge=2)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+SecretText = Annotated[str, secret_schema({"type": "string"})]
+
+
+class Section(BaseModel):
+    """A mapping of the stack file: keys in camelCase, unknown ones refused, never changed once read."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, hide_input_in_errors=True, strict=True
+    )

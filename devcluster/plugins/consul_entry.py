@@ -1,0 +1,46 @@
+"""What Consul's config entries have in common (Consul API: Config)."""
+
+from abc import abstractmethod
+from typing import ClassVar
+
+from devcluster.plugins.api import Api
+from devcluster.plugins.resource import Call, Resource
+from devcluster.plugins.values import Plain
+
+
+class ConfigEntry(Resource):
+    """An entry of one kind; its name is its id and its import id too."""
+
+    kind: ClassVar[str]
+    autonamed = True
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    @abstractmethod
+    def _entry(self, new: Plain) -> Plain:
+        """The entry's own fields as Consul takes them."""
+
+    @abstractmethod
+    def _properties(self, entry: Plain) -> Plain:
+        """The fields as the published plugin keeps them."""
+
+    async def create(self, new: Plain, call: Call) -> tuple[str, Plain]:
+        """Writes the entry, overwriting one of that name."""
+        body = {"Kind": self.kind, "Name": new["name"], **self._entry(new)}
+        await self._api.call("PUT", "/v1/config", body=body)
+        found = await self.read(new["name"], new)
+        return found or (new["name"], {})
+
+    async def read(self, resource_id: str, old: Plain) -> tuple[str, Plain] | None:
+        """The entry under its name."""
+        entry = await self._api.call("GET", f"/v1/config/{self.kind}/{resource_id}")
+        return None if entry is None else (resource_id, {"name": entry["Name"], **self._properties(entry)})
+
+    async def update(self, resource_id: str, old: Plain, new: Plain, call: Call) -> Plain:
+        """Consul replaces the whole entry."""
+        return (await self.create(new, call))[1]
+
+    async def delete(self, resource_id: str, old: Plain, call: Call) -> None:
+        """Consul answers a delete of nothing with success."""
+        await self._api.call("DELETE", f"/v1/config/{self.kind}/{resource_id}")

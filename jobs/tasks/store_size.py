@@ -1,0 +1,100 @@
+"""How much is in a store on a volume, by its blobs (distribution: registry/storage/paths.go)."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+_BLOBS = Path("docker", "registry", "v2", "blobs")
+
+
+class SizeError(Exception):
+    """The store cannot be read; the message says where and why."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """A number of blobs and their bytes."""
+
+    blobs: int
+    bytes: int
+
+    def __sub__(self, other: "Size") -> "Size":
+        return Size(self.blobs - other.blobs, self.bytes - other.bytes)
+
+    def __str__(self) -> str:
+        return f"{self.blobs} {'blob' if self.blobs == 1 else 'blobs'}, {readable(self.bytes)}"
+
+
+def readable(count: float) -> str:
+    """Write bytes as people read them."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(count) < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def store_size(store: Path) -> Size:
+    """Walk the whole store. Raises SizeError."""
+    sizes = [size for _, size in blob_sizes(store)]
+    return Size(len(sizes), sum(sizes))
+
+
+def blob_sizes(store: Path) -> Iterator[tuple[str, int]]:
+    """Give all blobs, by digest as `sha256:…`, with their bytes. Raises SizeError."""
+    for folder in blob_folders(store):
+        size = size_of_blob(folder)
+        if size is not None:
+            yield f"{folder.parents[1].name}:{folder.name}", size
+
+
+def size_of_blob(folder: Path) -> int | None:
+    """Give a blob's bytes; None if there is no such blob."""
+    try:
+        return (folder / "data").stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def blob_folder(store: Path, digest: str) -> Path:
+    """Give the directory of a blob, by its digest as `sha256:…`."""
+    algorithm, _, name = digest.partition(":")
+    return store / _BLOBS / algorithm / name[:2] / name
+
+
+def remember(environment: Mapping[str, str]) -> None:
+    """Measure the store in STORE, if the task has one, for a later task of the allocation."""
+    if store := environment.get("STORE"):
+        _file(environment).write_text(json.dumps(asdict(store_size(Path(store)))))
+
+
+def remembered(environment: Mapping[str, str]) -> Size | None:
+    """Give what was measured before; None if nothing was."""
+    try:
+        return Size(**json.loads(_file(environment).read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def _file(environment: Mapping[str, str]) -> Path:
+    return Path(environment["NOMAD_ALLOC_DIR"], "data", "size-before.json")
+
+
+def blob_folders(store: Path) -> Iterator[Path]:
+    """Walk `ALGORITHM/TWO DIGITS/DIGEST`; a store without any image has none. Raises SizeError."""
+    try:
+        for algorithm in _entries(store / _BLOBS):
+            for prefix in _entries(algorithm):
+                yield from _entries(prefix)
+    except OSError as error:
+        raise SizeError(f"cannot read {error.filename}: {error.strerror}") from None
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            return [Path(entry.path) for entry in entries if entry.is_dir()]
+    except FileNotFoundError:  # the last blob in it went
+        return []

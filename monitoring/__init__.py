@@ -1,0 +1,1 @@
+"""What Prometheus, Grafana and log collectors are given to watch the registry."""

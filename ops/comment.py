@@ -1,0 +1,74 @@
+"""`ops comment`: one comment at a pull request, on GitHub and on Gitea, whose APIs agree in this."""
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from checks.errors import CheckError
+
+Number = Annotated[int, typer.Argument(metavar="NUMBER", help="Number of the pull request.")]
+
+_MARK = "<!-- docker-registry: ops comment -->"  # by which the comment is found again; readers do not see it
+_TIMEOUT_SECONDS = 30
+_PAGE = 100  # GitHub's most (REST API: Issue comments)
+_LONGEST = 65_000  # characters; GitHub refuses more than 65,536
+
+
+def comment(number: Number) -> None:
+    """Write what comes on standard input as a comment, in place of the one of the last run.
+
+    Takes GITHUB_API_URL, GITHUB_REPOSITORY and GITHUB_TOKEN, which workflows have.
+    """
+    text = sys.stdin.read()
+    body = f"{_MARK}\n{text[:_LONGEST]}" + ("\n\n(cut off)" if len(text) > _LONGEST else "")
+    with _api(os.environ) as api:
+        if found := _own(api, number):
+            _send(api, "PATCH", f"issues/comments/{found}", body=body)
+        else:
+            _send(api, "POST", f"issues/{number}/comments", body=body)
+
+
+def _api(environment: Mapping[str, str]) -> httpx.Client:
+    names = ("GITHUB_API_URL", "GITHUB_REPOSITORY", "GITHUB_TOKEN")
+    if missing := [name for name in names if not environment.get(name)]:
+        raise CheckError(
+            f"{', '.join(missing)} is not set: this is for a workflow of GitHub or Gitea Actions"
+        )
+    url, repository, token = (environment[name] for name in names)
+    return httpx.Client(
+        base_url=f"{url.rstrip('/')}/repos/{repository}/",
+        headers={"Authorization": f"token {token}", "Accept": "application/json"},
+        timeout=_TIMEOUT_SECONDS,
+    )
+
+
+def _own(api: httpx.Client, number: int) -> int | None:
+    """Find the comment of an earlier run."""
+    path: str | None = f"issues/{number}/comments?per_page={_PAGE}"
+    while path:
+        answer = _send(api, "GET", path)
+        for each in answer.json():
+            if each["body"].startswith(_MARK):
+                identifier: int = each["id"]
+                return identifier
+        path = answer.links.get("next", {}).get("url")
+    return None
+
+
+def _send(api: httpx.Client, method: str, path: str, **content: Any) -> httpx.Response:
+    try:
+        answer = api.request(method, path, json=content or None)
+    except httpx.TransportError as error:
+        raise CheckError(f"{api.base_url} does not answer: {error}") from None
+    if not answer.is_success:
+        reason = re.sub(r"\s+", " ", answer.text)[:300]
+        raise CheckError(
+            f"{method} {answer.url} answered {answer.status_code}: {reason} "
+            "(the workflow needs `permissions: pull-requests: write`)"
+        )
+    return answer

@@ -1,0 +1,62 @@
+"""`ops doctor`: every failure that is known, looked for."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from checks.doctor.examination import Examined, examine
+from checks.doctor.facts import Facts
+from checks.servers import Servers
+from ops.options import AsJson, StackName
+from ops.stack import Stack
+
+Write = Annotated[
+    bool,
+    typer.Option("--write", help="Also push a tiny image, pull it and delete it, by your docker log-in."),
+]
+TraefikApi = Annotated[
+    str | None,
+    typer.Option(
+        "--traefik-api", envvar="TRAEFIK_API", help="URL of Traefik's API, as http://192.168.1.5:8080."
+    ),
+]
+
+_COLORS = {"ok": "green", "warning": "yellow", "failure": "red", "not looked at": "bright_black"}
+
+
+def doctor(
+    stack: StackName = None, write: Write = False, traefik_api: TraefikApi = None, as_json: AsJson = False
+) -> None:
+    """Look for every failure that is known, and name what mends it; exit 1 if there is one.
+
+    Nothing is changed, unless --write is given. docs/troubleshooting.md lists the checks.
+    """
+    settings = Stack.selected(stack).settings()
+    with Servers(settings.providers) as servers:
+        facts = Facts(
+            settings=settings, servers=servers, env=os.environ, traefik_api=traefik_api, write=write
+        )
+        found = examine(facts)
+    if as_json:
+        typer.echo(json.dumps([{"id": each.id, **asdict(each.finding)} for each in found], indent=2))
+    else:
+        for line in lines(found):
+            typer.echo(line)
+    if any(each.finding.state == "failure" for each in found):
+        raise typer.Exit(1)
+
+
+def lines(found: Sequence[Examined]) -> Iterator[str]:
+    """Put the findings into words; a fix is below its finding, ready to be copied."""
+    widest = max(len(each.id) for each in found)
+    for each in found:
+        state = typer.style(f"{each.finding.state:<13}", fg=_COLORS[each.finding.state])
+        yield f"{state}  {each.id:<{widest}}  {each.finding.what}"
+        for line in (each.finding.fix or "").splitlines():
+            yield f"    {line}"
+    states = [each.finding.state for each in found]
+    yield ", ".join(f"{states.count(state)} {state}" for state in _COLORS if state in states)

@@ -1,0 +1,110 @@
+"""What `pulumi preview` knows of each resource: as deployed, as the servers have it, and as it is to be."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ops.stack import Stack
+
+_JOB = "nomad:index/job:Job"
+# In what order the engine tells of a replacement; the first says it all.
+_REPLACEMENT = ("replace", "create-replacement", "delete-replaced")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """A resource of a provider's. Values may be secrets: only their keys are to be shown."""
+
+    name: str
+    type: str  # as nomad:Job
+    operation: str  # same, create, update, replace or delete: what `pulumi up` would do
+    changed: tuple[str, ...]  # inputs for the sake of which it would
+    deployed: Mapping[str, Any] | None  # what the last `up` left, by key; None if it never did
+    live: Mapping[str, Any] | None  # what the provider finds at the server; None if it is not there
+    wanted: Mapping[str, Any] | None  # inputs that the settings make; None if it is to go
+
+    @property
+    def label(self) -> str:
+        """Type and name."""
+        return f"{self.type} {self.name}"
+
+    @property
+    def drifted(self) -> tuple[str, ...]:
+        """Keys whose values somebody changed since the last `up`, as far as the provider can see."""
+        if self.deployed is None or self.live is None:
+            return ()
+        live = self.live
+        return tuple(sorted(key for key, value in self.deployed.items() if live.get(key) != value))
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody removed it at the server."""
+        return self.deployed is not None and self.live is None
+
+    @property
+    def wanted_job(self) -> str | None:
+        """The jobspec that the settings make, if it is a Nomad job."""
+        return _jobspec(self.type, self.wanted)
+
+    @property
+    def deployed_job(self) -> str | None:
+        """The jobspec that was last deployed, if it is a Nomad job."""
+        return _jobspec(self.type, self.deployed)
+
+
+def preview(stack: Stack) -> list[Resource]:
+    """Ask the engine, which changes nothing; takes seconds. Raises StackError with its errors."""
+    return list(resources(stack.preview()["steps"]))
+
+
+def resources(steps: list[Mapping[str, Any]]) -> Iterator[Resource]:
+    """Put the engine's steps together, one resource each, in their order.
+
+    With `options.refresh: always` each resource has a step `refresh`, whose old state is what the last `up`
+    left, and one of what is to be done, whose old state is what the provider then found.
+    """
+    recorded: dict[str, Mapping[str, Any]] = {}
+    planned: dict[str, Mapping[str, Any]] = {}
+    for step in steps:
+        if step["op"] == "refresh":
+            recorded[step["urn"]] = step["oldState"]
+        elif step["urn"] not in planned or step["op"] == _REPLACEMENT[0]:
+            planned[step["urn"]] = step
+    for urn, step in planned.items():
+        old, new = step.get("oldState"), step.get("newState")
+        state = new or old or {}
+        if not state.get("custom") or state["type"].startswith("pulumi:"):
+            continue
+        operation = "replace" if step["op"] in _REPLACEMENT else step["op"]
+        deployed = recorded.get(urn)
+        keys = (deployed or {}).get("inputs", {}).keys()
+        yield Resource(
+            name=urn.rsplit("::", 1)[1],
+            type=_short(state["type"]),
+            operation=operation,
+            changed=tuple(sorted(step.get("diffReasons") or ())),
+            deployed=_values(deployed, keys),
+            live=_values(old, keys),
+            wanted=(new or {}).get("inputs", {}) if operation != "delete" else None,
+        )
+
+
+def _values(state: Mapping[str, Any] | None, keys: Any) -> Mapping[str, Any] | None:
+    """Take what the server said of the inputs, and of inputs that it says nothing of, what it was told."""
+    if state is None:
+        return None
+    told = {**state.get("inputs", {}), **state.get("outputs", {})}
+    return {key: told.get(key) for key in keys if not key.startswith("__")}
+
+
+def _short(token: str) -> str:
+    """Shorten nomad:index/job:Job to nomad:Job."""
+    package, _, name = token.split(":")
+    return f"{package}:{name}"
+
+
+def _jobspec(kind: str, values: Mapping[str, Any] | None) -> str | None:
+    if kind != _short(_JOB) or values is None:
+        return None
+    text: str = values["jobspec"]
+    return text

@@ -1,0 +1,74 @@
+"""A cluster that runs, as tests talk to it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from devcluster.cluster import Cluster
+from devcluster.plugins.install import install
+from devcluster.stack import Stack
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningCluster:
+    """The tests' own cluster, beside whatever `make up` runs."""
+
+    cluster: Cluster
+    env: dict[str, str]  # a whole process environment for pulumi, nomad, docker, …
+
+    @classmethod
+    def start(cls, cluster):
+        cluster.up()
+        stack = Stack(cluster=cluster, project=cluster.instance.root)
+        stack.prepare()
+        env = stack.environment()
+        install(env, cluster.instance.root / "pulumi" / "plugins")
+        env["PULUMI_CONFIG_PASSPHRASE"] = Path(env.pop("PULUMI_CONFIG_PASSPHRASE_FILE")).read_text()
+        # docker keeps its log-ins in a folder of the tests' own.
+        env["DOCKER_CONFIG"] = str(cluster.instance.root / "docker-config")
+        return cls(cluster=cluster, env=env)
+
+    @property
+    def instance(self):
+        return self.cluster.instance
+
+    @property
+    def root(self):
+        return self.instance.root
+
+    @property
+    def documents_path(self):
+        """A PATH on which OpenBao's program is found by the name of Vault's too."""
+        folder = self.root / "documents"
+        if not folder.exists():
+            folder.mkdir()
+            (folder / "vault").symlink_to(self.instance.bin / "bao")
+        return os.pathsep.join([str(folder), self.env["PATH"]])
+
+    @property
+    def nomad_address(self):
+        return self.instance.nomad_address
+
+    @property
+    def consul_address(self):
+        return self.instance.consul_address
+
+    @property
+    def vault_address(self):
+        return self.instance.vault_address
+
+    @property
+    def vault_token(self):
+        return self.env["VAULT_TOKEN"]
+
+    @property
+    def docker_host(self):
+        return self.env["DOCKER_HOST"]
+
+    @property
+    def traefik_port(self):
+        return self.instance.ports.traefik_tls
+
+    @property
+    def ca_file(self):
+        return self.instance.ca_certificate

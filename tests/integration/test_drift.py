@@ -1,0 +1,103 @@
+"""`ops plan`, `ops drift` and `ops render`: what is to change, and what changed behind Pulumi's back."""
+
+import json
+import shlex
+
+import httpx
+import pytest
+from documents import block
+
+PAGE = "docs/pull-requests.md"
+PLAN, MARKDOWN, DRIFT, RENDER, RENDER_JOB = block(PAGE, "python -m ops plan").commands
+
+
+@pytest.fixture(scope="module")
+def registry(deployment):
+    before = deployment.settings_text()
+    yield deployment
+    deployment.restore(before)
+    deployment.up()
+    deployment.wait_until_served()
+
+
+def ops(registry, *arguments, check=True):
+    return registry.run("python", "-m", "ops", *arguments, "--stack", "dev", check=check)
+
+
+def test_a_job_changed_behind_pulumis_back_is_shown_and_mended_by_the_command(registry):
+    registry.docker("tag", "registry:3", "registry:theirs")
+    with httpx.Client(base_url=registry.cluster.nomad_address) as nomad:
+        job = nomad.get("/v1/job/docker-registry").json()
+        group, task = job["TaskGroups"][0], job["TaskGroups"][0]["Tasks"][0]
+        group["Count"] = 0
+        task["Resources"]["MemoryMB"] = 333
+        task["Config"]["image"] = "registry:theirs"
+        task["Env"]["FOO"] = "bar"
+        nomad.post("/v1/jobs", json={"Job": job}).raise_for_status()  # without its source, which hides it
+
+    told = registry.documented("README.md", "python -m ops drift", check=False)
+
+    assert "-     Count: 0" in told
+    assert "-         MemoryMB: 333" in told
+    assert "-         image: registry:theirs" in told
+    assert "-       Env[FOO]: bar" in told
+    _, _, fix = told.strip().rpartition("to mend it: ")
+    assert fix.startswith("python -m ops render docker-registry")  # the provider does not see it
+    registry.run("sh", "-c", fix)
+    registry.wait_until_served()
+    assert "everything is as it was deployed" in registry.shell(DRIFT)
+    assert registry.changes() == {}
+
+
+def test_what_changed_in_vault_and_consul_is_named_and_up_mends_it(registry):
+    registry.run(
+        "bao", "policy", "write", "docker-registry", "-", text='path "secret/*" { capabilities = ["read"] }'
+    )
+    consul = registry.cluster.consul_address
+    httpx.delete(f"{consul}/v1/config/service-defaults/registry").raise_for_status()
+
+    drifted = {each["resource"]: each for each in json.loads(ops(registry, "drift", "--json", check=False))}
+
+    assert drifted["vault:Policy registry-access-policy"]["what"] == ["changed: policy"]
+    assert drifted["consul:ConfigEntryServiceDefaults registry-service-defaults"]["what"] == ["is gone"]
+    assert len(drifted) == 2
+    for fix in {each["fix"] for each in drifted.values()}:
+        registry.run(*shlex.split(fix), "--yes", "--skip-preview")
+    assert "everything is as it was deployed" in ops(registry, "drift")
+
+
+def test_a_change_of_memory_is_one_line_of_the_preview_and_its_exact_difference(registry):
+    registry.change("registry", memory=768)
+    shown = block(PAGE, "  job docker-registry (1 create/destroy update)")
+
+    assert registry.changes() == {"registry-job": "update"}
+    assert registry.shell(MARKDOWN) == (
+        f"### Stack `dev`\n\n- **update** nomad:Job registry-job: jobspec\n\n```diff\n{shown.text}\n```\n"
+    )
+
+
+def test_what_changes_nothing_shows_nothing(registry):
+    registry.change("registry", memory=512)
+
+    assert registry.shell(PLAN) == "nothing changes\n"
+
+
+def test_wrong_settings_fail_the_plan_with_their_reasons(registry):
+    registry.change("registry", memory=5)
+    try:
+        told = ops(registry, "plan", "--markdown", check=False)
+    finally:
+        registry.change("registry", memory=512)
+    assert "docker-registry:registry.memory: 5 is less than 32" in told
+
+
+def test_every_job_is_rendered_as_it_runs_and_has_no_secret(registry):
+    told = registry.shell(RENDER)
+
+    assert "# docker-registry/registry/registry/secrets/config.yml\n" in told
+    assert "readonly:" in told
+    secret = registry.run("bao", "kv", "get", "-field=secret", "secret/docker-registry/http").strip()
+    assert len(secret) > 30 and secret not in told
+    job = json.loads(registry.shell(RENDER_JOB))
+    assert job["TaskGroups"][0]["Tasks"][0]["Resources"]["MemoryMB"] == 512
+    assert "the stack has no job nonsense" in ops(registry, "render", "nonsense", check=False)

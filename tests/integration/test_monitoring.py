@@ -1,0 +1,290 @@
+"""Monitoring: a real Prometheus watches the deployed registry under load, by the files of the stack."""
+
+import json
+import re
+import ssl
+import subprocess
+import time
+from contextlib import contextmanager
+
+import httpx
+import pytest
+import yaml
+from cryptography import x509
+from image_store import Store
+from prometheus_server import watching
+
+from devcluster.programs import REGISTRY, find_or_build
+from devcluster.servers import is_free
+from devcluster.stack import DEMO_USER
+from monitoring.files import DASHBOARD, RULES
+
+JOB, VARIABLE = "docker-registry", "nomad/jobs/docker-registry"
+MAINTENANCE = {"garbageCollection": {}, "backup": {}}
+GROWTH = """
+    sum(rate(registry_http_requests_total{code="401"}[1m])) > 0
+    and sum(rate(registry_http_requests_total{code="200", handler="manifest"}[1m])) > 0
+    and sum(rate(registry_proxy_hits_total{type="blob"}[1m])) > 0
+    and sum(rate(registry_proxy_hits_total{type="manifest"}[1m])) > 0
+"""
+
+
+@pytest.fixture(scope="module")
+def registry(deployment, tmp_path_factory):
+    before = deployment.settings_text()
+    deployment.wait_until_served()
+    allocation = deployment.allocation()
+    deployment.change("maintenance", **MAINTENANCE)
+    files = tmp_path_factory.mktemp("files")
+    deployment.change(
+        "monitoring", port=deployment.ports.registry_debug + 1, directory=str(files / "written")
+    )
+    deployment.up()
+    assert deployment.allocation() == allocation, "the registry was restarted"
+    deployment.files = files / "written"
+    deployment.login(deployment.address)
+    yield deployment
+    deployment.restore(before)
+    deployment.up()
+    assert list((files / "written").iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def store(registry, tmp_path_factory):
+    made = Store(registry, tmp_path_factory.mktemp("layers"))
+    yield made
+    made.client.close()
+
+
+@pytest.fixture(scope="module")
+def exporter(registry):
+    url = f"http://127.0.0.1:{registry.ports.registry_debug + 1}"
+
+    def samples():
+        """What the exporter says now, by name and labels as they are written."""
+        text = httpx.get(f"{url}/metrics", timeout=10).text
+        lines = [line for line in text.splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+    return samples
+
+
+def ops(registry, *arguments, **options):
+    return registry.run("python", "-m", "ops", *arguments, "--stack", "dev", **options)
+
+
+def until(held, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (found := held()):
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.2)
+    return found
+
+
+@contextmanager
+def mirror(registry, folder):
+    """A pull-through cache of the deployed registry, for want of mirrors in the stack."""
+    port, metrics = (port for port in range(29_200, 29_202))
+    assert is_free(port) and is_free(metrics)
+    config = {
+        "version": 0.1,
+        "log": {"level": "error"},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "cache")}},
+        "http": {
+            "addr": f"127.0.0.1:{port}",
+            "debug": {"addr": f"127.0.0.1:{metrics}", "prometheus": {"enabled": True, "path": "/metrics"}},
+        },
+        "proxy": {
+            "remoteurl": f"http://{registry.address}",
+            "username": DEMO_USER,
+            "password": registry.password,
+        },
+    }
+    file = folder / "mirror.yml"
+    file.write_text(yaml.safe_dump(config))
+    process = subprocess.Popen(
+        [find_or_build(REGISTRY), "serve", file],
+        env={"OTEL_TRACES_EXPORTER": "none"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    agent, service = f"{registry.cluster.consul_address}/v1/agent/service", "registry-mirrors-metrics"
+    tags = ["mirror=test", "traefik.enable=false"]
+    told = {"Name": service, "Address": "127.0.0.1", "Port": metrics, "Tags": tags}
+    httpx.put(f"{agent}/register", json=told).raise_for_status()
+    try:
+        yield f"http://127.0.0.1:{port}/v2"
+    finally:
+        httpx.put(f"{agent}/deregister/{service}").raise_for_status()
+        process.terminate()
+        process.wait()
+
+
+def load(store, through):
+    """Pushes, pulls, denied logins, and pulls through a mirror."""
+    digest = store.push("monitoring/app:1", store.layer(100_000))
+    for _ in range(3):
+        manifest = store.client.get(f"/monitoring/app/manifests/{digest}")
+        for layer in manifest.json()["layers"]:
+            for client in (store.client.get, lambda path: httpx.get(f"{through}{path}", timeout=5)):
+                assert client(f"/monitoring/app/blobs/{layer['digest']}").status_code == 200
+        assert httpx.get(f"{through}/monitoring/app/manifests/1").status_code == 200
+        assert (
+            store.client.get("/", headers={"Authorization": "Basic bm9ib2R5OnNlY3JldA=="}).status_code == 401
+        )
+
+
+@pytest.fixture(scope="module")
+def watched(registry, store, tmp_path_factory):
+    """Prometheus, after maintenance ran and clients came."""
+    store.push("monitoring/app:0", store.layer(100_000))
+    for command in (("gc",), ("backup", "now"), ("backup", "verify")):
+        ops(registry, *command)
+    folder = tmp_path_factory.mktemp("prometheus")
+    with (
+        mirror(registry, folder) as through,
+        watching(registry.files, registry.cluster.consul_address, folder) as prometheus,
+    ):
+        until(lambda: set(prometheus.targets().values()) == {"up"})
+
+        def grew():
+            """Whether Prometheus saw series begin, and then grow, by what clients did."""
+            load(store, through)
+            time.sleep(2)
+            return prometheus.query(GROWTH)
+
+        until(grew)
+        yield prometheus
+
+
+def panels(registry):
+    """The panels that ask Prometheus, by title."""
+    made = json.loads((registry.files / DASHBOARD).read_text())["panels"]
+    return {
+        f"{panel['title']} ({panel['id']})": [target["expr"] for target in panel["targets"]]
+        for panel in made
+        if panel["type"] != "row" and panel["datasource"]["type"] == "prometheus"
+    }
+
+
+def test_every_query_of_every_panel_returns_data(registry, watched):
+    asked = panels(registry)
+    assert len(asked) > 20
+
+    empty = [
+        (title, expr)
+        for title, exprs in asked.items()
+        for expr in exprs
+        if not watched.query(expr.replace("$job", JOB).replace("$__rate_interval", "1m"))
+    ]
+
+    assert empty == []
+
+
+def test_every_operand_of_every_alert_returns_data_and_none_fires(registry, watched):
+    (group,) = yaml.safe_load((registry.files / RULES).read_text())["groups"]
+    # What is compared, and not whether it is: nothing is wrong here.
+    operands = [
+        operand
+        for rule in group["rules"]
+        for operand in re.split(r" (?:and|or|==|<|>) ", rule["expr"])
+        if not operand.startswith("absent(") and not re.fullmatch(r"[\d.* ]+", operand)
+    ]
+    assert len(operands) > len(group["rules"])
+
+    assert [operand for operand in operands if not watched.query(operand)] == []
+    assert watched.query('ALERTS{alertstate="firing"}') == []
+
+
+def test_each_mirror_is_told_by_its_name(watched):
+    (found,) = watched.query(f'up{{job="{JOB}-mirrors"}}')
+
+    assert found["metric"]["mirror"] == found["metric"]["instance"] == "test"
+
+
+def test_the_exporter_tells_when_maintenance_went_well_and_until_when_it_has_to_again(exporter, watched):
+    now, told = time.time(), exporter()
+
+    days = {"gc": 8, "backup": 2, "drill": 63}
+    for kind, longest in days.items():
+        last = told[f'docker_registry_last_success_timestamp_seconds{{kind="{kind}"}}']
+        assert now - 300 < last <= now
+        assert told[f'docker_registry_last_run_failed{{kind="{kind}"}}'] == 0
+        assert told[f'docker_registry_due_timestamp_seconds{{kind="{kind}"}}'] == last + longest * 86_400
+
+
+def test_the_exporter_tells_what_the_disk_and_the_certificate_say(registry, exporter):
+    told, address = exporter(), registry.tls_address
+    disk = subprocess.run(
+        ["stat", "--file-system", "--format=%b %S", registry.cluster.instance.registry_volume],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    shown = ssl.get_server_certificate(registry.traefik_address)
+    ends = x509.load_pem_x509_certificate(shown.encode()).not_valid_after_utc
+
+    assert told['docker_registry_volume_size_bytes{volume="registry_data"}'] == int(disk[0]) * int(disk[1])
+    assert told['docker_registry_volume_free_bytes{volume="registry_backup"}'] > 0
+    name = f'docker_registry_certificate_expiry_timestamp_seconds{{address="{address}"}}'
+    assert told[name] == ends.timestamp()
+    assert {value for name, value in told.items() if "can_ask" in name} == {1}
+
+
+def test_a_freeze_and_a_run_that_failed_are_seen(registry, store, exporter, watched):
+    nomad = httpx.Client(base_url=f"{registry.cluster.nomad_address}/v1", timeout=30)
+    items = {"mode": "read-only", "owner": "me", "job": "", "since": "now"}
+    nomad.put(f"/var/{VARIABLE}", json={"Path": VARIABLE, "Items": items}).raise_for_status()
+    until(lambda: exporter().get("docker_registry_read_only") == 1)
+    nomad.delete(f"/var/{VARIABLE}").raise_for_status()
+    until(lambda: exporter().get("docker_registry_read_only") == 0)
+    before = exporter()['docker_registry_last_success_timestamp_seconds{kind="gc"}']
+
+    store.add_rubbish(3000)
+    nomad.post(f"/job/{JOB}-gc/periodic/force").raise_for_status()
+    docker = ("ps", "--quiet", "--filter", "name=collect-")
+    registry.docker("kill", until(lambda: registry.docker(*docker).strip()))
+
+    until(lambda: exporter()['docker_registry_last_run_failed{kind="gc"}'] == 1)
+    assert exporter()['docker_registry_last_success_timestamp_seconds{kind="gc"}'] == before
+    until(lambda: store.start_push().status_code == 202)
+    store.remove_rubbish()
+
+
+def test_the_log_pipelines_find_the_containers_by_the_labels_that_nomad_gives_them(registry):
+    labels = json.loads(
+        registry.docker(
+            "inspect", "--format", "{{json .Config.Labels}}", registry.docker("ps", "--quiet").split()[0]
+        )
+    )
+    wanted = re.findall(r"__meta_docker_container_label_(\w+)", (registry.files / "promtail.yml").read_text())
+
+    assert set(wanted) <= {re.sub(r"\W", "_", label) for label in labels}
+
+
+def test_ops_writes_the_same_files_without_any_secret(registry, tmp_path):
+    printed = ops(registry, "monitoring", "--out", str(tmp_path / "made")).split()
+
+    assert json.loads(registry.run("pulumi", "stack", "output", "monitoringFiles", "--json")) == sorted(
+        str(file) for file in registry.files.iterdir()
+    )
+    for file in registry.files.iterdir():
+        text = (tmp_path / "made" / file.name).read_text()
+        assert text == file.read_text()
+        assert registry.cluster.vault_token not in text
+        assert str(tmp_path / "made" / file.name) in printed
+
+
+def test_a_preview_shows_nothing(registry):
+    assert registry.changes() == {}
+
+
+def test_doctor_names_an_exporter_that_was_stopped_and_what_mends_it(registry):
+    well = registry.doctor()["exporter-answers"]
+    job = f"{registry.cluster.nomad_address}/v1/job/{JOB}-exporter"
+
+    httpx.delete(job, params={"purge": "true"}).raise_for_status()
+    found = registry.doctor()["exporter-answers"]
+
+    assert well["state"] == "ok"
+    assert (found["state"], found["fix"]) == ("failure", "pulumi up --stack dev")

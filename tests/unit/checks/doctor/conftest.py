@@ -1,0 +1,36 @@
+import pytest
+
+from checks.doctor.examination import examine
+from checks.doctor.facts import Facts
+
+NOW = 1_800_000_000
+
+
+@pytest.fixture
+def well(recorded, good, web_server):
+    """Answers of servers and of a registry with which nothing is wrong."""
+    answers = {**recorded("healthy"), **good}
+    server = web_server(body="", headers={"X-Registry-Mode": "read-write"})
+    [instance] = answers["/v1/health/service/registry"]["body"]
+    instance["Service"].update(Address="127.0.0.1", Port=server.port)
+    return answers
+
+
+@pytest.fixture
+def look(servers, ready, well):
+    """Have one check look at servers that are well but for some answers; what it finds."""
+
+    def run(check, answers=None, env=None, traefik_api=None, write=False, **settings):
+        chosen = ready(**settings)
+        facts = Facts(
+            settings=chosen,
+            servers=servers(chosen, {**well, **(answers or {})}),
+            env=env or {},
+            traefik_api=traefik_api,
+            write=write,
+            clock=lambda: NOW,
+        )
+        [found] = examine(facts, [check])
+        return found.finding
+
+    return run

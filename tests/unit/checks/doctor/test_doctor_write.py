@@ -1,0 +1,168 @@
+import base64
+import hashlib
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from checks.doctor.facts import Facts
+from checks.doctor.write import image_moves, location_right
+
+INSECURE = {"RegistryConfig": {"IndexConfigs": {}, "InsecureRegistryCIDRs": ["127.0.0.0/8"]}}
+OPEN = {"auth": {"mode": "none", "allowAnonymous": True}}
+
+
+class Registry(ThreadingHTTPServer):
+    """Keeps what is pushed, as far as the check asks."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.kept, self.asked = {}, []
+        self.refuse, self.location, self.spoil = {}, "", b""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def _answer(self):
+        url, server = urlsplit(self.path), self.server
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        server.asked.append((self.command, url.path, self.headers.get("Authorization")))
+        status, headers, content = server.refuse.get(self.command), {}, b""
+        if status is None and self.command == "POST":
+            status, headers = 202, {"Location": f"{server.location}{url.path}id?_state=x"}
+        elif status is None and self.command == "PUT":
+            digest = parse_qs(url.query).get("digest", [f"sha256:{hashlib.sha256(body).hexdigest()}"])[0]
+            kind, _, base = ("blobs" if "/blobs/" in url.path else "manifests"), 0, url.path.split("/v2/")[1]
+            name = base.partition(f"/{kind}/")[0]
+            server.kept[f"/v2/{name}/{kind}/{digest}"] = server.kept[url.path] = body
+            status = 201
+        elif status is None and self.command == "GET":
+            content = server.kept.get(url.path, b"") + server.spoil
+            status = 200 if url.path in server.kept else 404
+        elif status is None:
+            status = 202 if server.kept.pop(url.path, None) is not None else 404
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - the base class's names
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def registry():
+    with Registry() as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def write(look, registry, monkeypatch, tmp_path):
+    monkeypatch.setattr(Facts, "engine", lambda _: INSECURE)
+    monkeypatch.setattr(Facts, "addresses", lambda _: ("127.0.0.1",))
+
+    def run(check, write=True, **sections):
+        plain = {
+            "registry": {"hostname": "localhost", "port": registry.server_port},
+            "tls": {"mode": "plain", "allowPlain": True},
+            **OPEN,
+        }
+        return look(check, write=write, env={"DOCKER_CONFIG": str(tmp_path)}, sections={**plain, **sections})
+
+    return run
+
+
+def test_an_image_is_pushed_pulled_and_deleted(write, registry):
+    found = write(image_moves)
+
+    assert found.what == f"an image was pushed, pulled and deleted at localhost:{registry.server_port}"
+    assert [path for path in registry.kept if "sha256:" in path] == []
+    assert {path.partition("/v2/doctor/probe/")[0] for _, path, _ in registry.asked} == {""}
+
+
+def test_nothing_is_pushed_unless_it_is_asked_for(write, registry):
+    assert write(image_moves, write=False).what == "only with --write"
+    assert registry.asked == []
+
+
+def test_a_registry_that_is_read_only_is_to_be_thawed(write, registry):
+    registry.refuse["POST"] = 405
+
+    found = write(image_moves)
+
+    assert (found.state, found.fix) == ("failure", "python -m ops thaw --yes --stack dev")
+
+
+def test_a_push_that_fails_names_the_answer_and_the_log(write, registry):
+    registry.refuse["PUT"] = 500
+
+    found = write(image_moves)
+
+    assert "push: 500" in found.what
+    assert found.fix.startswith("nomad alloc logs -stderr")
+
+
+def test_what_comes_back_changed_is_a_failure(write, registry):
+    registry.spoil = b"x"
+
+    assert "what was pulled is not what was pushed" in write(image_moves).what
+
+
+def test_an_image_that_cannot_be_deleted_is_a_warning(write, registry):
+    registry.refuse["DELETE"] = 405
+
+    found = write(image_moves)
+
+    assert found.state == "warning"
+    assert "storage.delete.enabled" in found.fix
+
+
+def test_a_location_that_leads_elsewhere_is_a_failure_and_nothing_is_sent_there(write, registry):
+    registry.location = "http://registry.internal:5000"
+
+    found = write(location_right)
+
+    assert found.state == "failure"
+    assert "it sends clients to http://registry.internal:5000" in found.what
+    assert "registry.config.http.relativeurls true" in found.fix
+    assert write(image_moves).state == "ok"
+
+
+def test_a_location_without_an_address_or_with_the_clients_is_ok(write, registry):
+    assert write(location_right).state == "ok"
+    registry.location = f"http://localhost:{registry.server_port}"
+    assert write(location_right).state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("http", "state"),
+    [
+        ({}, "ok"),
+        ({"relativeurls": False}, "not looked at"),
+        ({"relativeurls": False, "host": "https://registry.homelab.local"}, "ok"),
+        ({"relativeurls": False, "host": "http://registry.homelab.local:5000"}, "warning"),
+    ],
+)
+def test_without_a_push_the_settings_tell_where_locations_lead(look, http, state):
+    assert look(location_right, sections={"registry": {"config": {"http": http}}}).state == state
+
+
+def test_a_token_pushes_to_a_repository_that_it_opens(write, registry, tmp_path):
+    claims = {
+        "access": [{"name": "base/os", "actions": ["pull"]}, {"name": "ci/app", "actions": ["pull", "push"]}]
+    }
+    token = f"e30.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.x"
+    entry = {f"localhost:{registry.server_port}": {"registrytoken": token}}
+    (tmp_path / "config.json").write_text(json.dumps({"auths": entry}))
+
+    write(
+        image_moves, auth={"mode": "vault", "grants": {"ci": {"repositories": {"ci/app": ["pull", "push"]}}}}
+    )
+
+    assert ("POST", "/v2/ci/app/blobs/uploads/", f"Bearer {token}") in registry.asked

@@ -1,0 +1,62 @@
+import time
+
+import pytest
+
+from checks.errors import CheckError
+from ops.backup import local_time, require_backup
+from ops.restore import lines
+
+SNAPSHOT = {"id": "1a2b3c4d5e6f", "time": "2026-11-01T02:17:00.123456789Z", "tags": []}
+
+
+@pytest.fixture(autouse=True)
+def in_berlin(monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def change(back=(), gone=(), changed=()):
+    return {"back": list(back), "gone": list(gone), "changed": list(changed)}
+
+
+def told(repositories, repository=None):
+    return list(lines({"snapshot": SNAPSHOT, "repositories": repositories}, repository))
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-11-01T02:17:00.123456789Z", "2026-11-01T02:17:00Z", "2026-11-01T03:17:00.5+01:00"]
+)
+def test_times_of_restic_are_told_in_local_time(text):
+    assert local_time(text) == "2026-11-01 03:17:00 CET"
+
+
+def test_a_restore_names_the_tags_that_come_back_go_and_change():
+    assert told({"ci/app": change(["v1"], ["v3", "v4"], ["latest"])}) == [
+        "restores everything from snapshot 1a2b3c4d of 2026-11-01 03:17:00 CET",
+        "  ci/app",
+        "    come back: v1",
+        "    go: v3, v4",
+        "    become other images: latest",
+    ]
+
+
+def test_a_restore_that_changes_no_tag_says_so():
+    first, second = told({}, "ci/app")
+
+    assert first.startswith("restores repository ci/app from snapshot 1a2b3c4d")
+    assert second.strip().startswith("all tags stay as they are")
+
+
+def test_of_many_tags_the_first_are_named():
+    assert told({"ci/app": change(gone=[f"v{number}" for number in range(13)])})[-1] == (
+        "    go: v0, v1, v2, v3, v4, v5, v6, v7, v8, v9 and 3 more"
+    )
+
+
+def test_a_stack_without_backups_is_told_how_to_get_them(read_settings):
+    with pytest.raises(CheckError, match=r"stack dev has no docker-registry:maintenance\.backup: set it"):
+        require_backup(read_settings())
+    require_backup(read_settings(maintenance={"backup": {}}))
