@@ -1,5 +1,6 @@
 """The Docker engine: the one that runs on this machine, else a dockerd of our own."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from devcluster.instance import Instance
 from devcluster.servers import Server, running_pid
 
 SYSTEM_HOST = "unix:///var/run/docker.sock"
+ENGINE_SECONDS = 30  # a busy machine's engine takes its time to list containers
 SOCKET_PATH_BYTES = 107  # unix(7): sun_path
 
 
@@ -99,10 +101,8 @@ def runtime_folder(instance: Instance) -> Path:
 def answers(host: str) -> bool:
     """Whether a Docker engine answers at this DOCKER_HOST, a `unix://` one."""
     try:
-        with httpx.Client(
-            transport=httpx.HTTPTransport(uds=host.removeprefix("unix://")), timeout=5
-        ) as client:
-            return client.get("http://docker/_ping").status_code == 200
+        with _api(host) as client:
+            return client.get("/_ping", timeout=5).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -120,14 +120,17 @@ def docker(host: str, *arguments: str, stdin: Path | None = None) -> str:
 
 def containers(host: str, instance: Instance) -> list[str]:
     """Ids of the containers of this instance's Nomad, told by their mounts from all others'."""
-    ids = docker(host, "ps", "--all", "--quiet", "--filter", "label=com.hashicorp.nomad.alloc_id").split()
-    if not ids:
-        return []
-    mounts = docker(host, "inspect", "--format", "{{.Id}}{{range .Mounts}}\t{{.Source}}{{end}}", *ids)
+    # One request, as Nomad removes containers meanwhile: `docker inspect` fails for one that has just gone.
+    query = {"all": "true", "filters": json.dumps({"label": ["com.hashicorp.nomad.alloc_id"]})}
+    try:
+        with _api(host) as client:
+            found = client.get("/containers/json", params=query).raise_for_status().json()
+    except httpx.HTTPError as error:
+        raise ClusterError(f"the Docker engine at {host} does not list its containers: {error}") from error
     return [
-        container
-        for container, *sources in (line.split("\t") for line in mounts.splitlines())
-        if any(Path(source).is_relative_to(instance.root) for source in sources)
+        container["Id"]
+        for container in found
+        if any(Path(mount["Source"]).is_relative_to(instance.root) for mount in container["Mounts"])
     ]
 
 
@@ -137,6 +140,12 @@ def stop_containers(host: str, instance: Instance) -> None:
     if ours:
         docker(host, "stop", "--time", "30", *ours)
         docker(host, "rm", "--force", *ours)
+
+
+def _api(host: str) -> httpx.Client:
+    """The Docker Engine API at this DOCKER_HOST, a `unix://` one."""
+    transport = httpx.HTTPTransport(uds=host.removeprefix("unix://"))
+    return httpx.Client(transport=transport, base_url="http://docker", timeout=ENGINE_SECONDS)
 
 
 def _running(instance: Instance) -> str | None:

@@ -1,3 +1,4 @@
+import json
 import socketserver
 import threading
 from http.server import BaseHTTPRequestHandler
@@ -10,10 +11,16 @@ from devcluster.errors import ClusterError
 from devcluster.instance import Instance
 
 
-class Ping(BaseHTTPRequestHandler):
+class Api(BaseHTTPRequestHandler):
+    """A Docker Engine API that only pings and lists containers."""
+
+    containers = ()
+
     def do_GET(self):
-        self.send_response(200)
+        path = self.path.split("?")[0]
+        self.send_response(200 if path in ("/_ping", "/containers/json") else 404)
         self.end_headers()
+        self.wfile.write(json.dumps(self.containers).encode())
 
     def log_message(self, *_):
         pass
@@ -25,7 +32,7 @@ class Ping(BaseHTTPRequestHandler):
 @pytest.fixture
 def running_engine(tmp_path):
     path = tmp_path / "e.sock"
-    with socketserver.UnixStreamServer(str(path), Ping) as server:
+    with socketserver.UnixStreamServer(str(path), Api) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"unix://{path}"
         server.shutdown()
@@ -41,6 +48,26 @@ def test_the_engine_that_runs_is_used_and_is_not_ours_to_stop(running_engine, mo
     monkeypatch.setattr(engine, "SYSTEM_HOST", running_engine)
     chosen = engine.choose(Instance(root=tmp_path / "cluster"))
     assert (chosen.host, chosen.server) == (running_engine, None)
+
+
+def test_ones_own_containers_are_told_by_one_request_that_nothing_can_change_halfway(
+    running_engine, monkeypatch, tmp_path
+):
+    instance = Instance(root=tmp_path / "cluster")
+    mounts = {
+        "ours": instance.root / "nomad/alloc",
+        "other": tmp_path / "other",
+        "cluster2": f"{instance.root}2",
+    }
+    listed = [{"Id": name, "Mounts": [{"Source": f"{path}"}]} for name, path in mounts.items()]
+    monkeypatch.setattr(Api, "containers", [*listed, {"Id": "bare", "Mounts": []}])
+    assert engine.containers(running_engine, instance) == ["ours"]
+
+
+def test_an_engine_that_does_not_list_its_containers_is_named(tmp_path):
+    host = f"unix://{tmp_path / 'none.sock'}"
+    with pytest.raises(ClusterError, match=f"the Docker engine at {host} does not list its containers"):
+        engine.containers(host, Instance(root=tmp_path / "cluster"))
 
 
 def test_docker_host_comes_before_the_systems_engine(running_engine, monkeypatch, tmp_path):
