@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from devcluster import debian, images, nomad, programs, prometheus, storage_tools, traefik
+from devcluster import debian, engine, images, nomad, programs, prometheus, storage_tools, traefik
 from devcluster.cluster import Cluster
 from devcluster.errors import ClusterError
 from devcluster.instance import Instance
@@ -56,6 +56,8 @@ def up() -> None:
 def build() -> None:
     """Get all programs that are not on PATH, those for tests alone too, so that no test waits for it."""
     with _plain_errors():
+        engine.install_programs()  # the tests' clusters have engines of their own
+        engine.require_client()
         storage_tools.ensure()
         programs.find_or_build_all()
         for program in (programs.ACTIONLINT, programs.TRIVY):

@@ -3,11 +3,14 @@
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from devcluster.errors import ClusterError
 from devcluster.progress import step
+
+LOCK_SECONDS = 600  # how long to wait for another apt-get
 
 
 def install(packages: Sequence[str], reason: str) -> None:
@@ -46,15 +49,21 @@ def unpack(package: str, folder: Path) -> None:
 
 
 def _apt(*arguments: str, folder: Path | None = None) -> None:
-    result = subprocess.run(
-        ["apt-get", *arguments],
-        cwd=folder,
-        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode != 0:
-        last = "\n".join(result.stderr.strip().splitlines()[-5:])
-        raise ClusterError(f"`apt-get {' '.join(arguments)}` failed:\n{last}")
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        result = subprocess.run(
+            ["apt-get", *arguments],
+            cwd=folder,
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if result.returncode == 0:
+            return
+        if "Could not get lock" not in result.stderr or time.monotonic() > deadline:
+            last = "\n".join(result.stderr.strip().splitlines()[-5:])
+            raise ClusterError(f"`apt-get {' '.join(arguments)}` failed:\n{last}")
+        # Another cluster or the system's updates; DPkg::Lock::Timeout would not wait for the package lists.
+        time.sleep(1)

@@ -44,10 +44,7 @@ def prepare(instance: Instance) -> None:
             f"{instance.docker_socket} is too long for a socket ({SOCKET_PATH_BYTES} characters at most): "
             "put the repository into a shorter folder"
         )
-    packages = {"dockerd": "docker.io", "iptables": "iptables", "ip": "iproute2"}
-    missing = [package for program, package in packages.items() if not _which(program)]
-    if missing:
-        install(missing, "no Docker engine runs here, Docker's or Debian's programs are missing")
+    install_programs()
     if os.geteuid() != 0:
         raise ClusterError(
             "no Docker engine answers (DOCKER_HOST or /var/run/docker.sock), and starting one needs root: "
@@ -59,6 +56,14 @@ def prepare(instance: Instance) -> None:
         # Left by a killed dockerd, whose containerd ends with it; a new one would believe both still run.
         for file in ("dockerd.pid", "containerd/containerd.pid"):
             (runtime_folder(instance) / file).unlink(missing_ok=True)
+
+
+def install_programs() -> None:
+    """Install the programs that a dockerd of our own needs, as far as they are missing."""
+    packages = {"dockerd": "docker.io", "iptables": "iptables", "ip": "iproute2"}
+    missing = [package for program, package in packages.items() if not _which(program)]
+    if missing:
+        install(missing, "no Docker engine runs here, Docker's or Debian's programs are missing")
 
 
 def require_client() -> None:
