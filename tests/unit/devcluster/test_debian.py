@@ -14,10 +14,14 @@ def apt(tmp_path, monkeypatch):
         for number in range(failures):
             (tmp_path / f"fail-{number}").touch()
         program = tmp_path / "apt-get"
-        program.write_text(
-            f'#!/bin/sh\ncd {tmp_path}\necho "$@" >> calls\n'
-            f"for file in fail-*; do [ -e $file ] && rm $file && echo '{says}' >&2 && exit 100; done\nexit 0\n"
-        )
+        program.write_text(f"""#!/bin/sh
+cd {tmp_path}
+echo "$@" >> calls
+for file in fail-*; do
+    [ -e $file ] && rm $file && echo "{says}" >&2 && exit 100
+done
+exit 0
+""")
         program.chmod(0o755)
         return tmp_path / "calls"
 
