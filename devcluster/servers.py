@@ -26,6 +26,7 @@ START_SECONDS = 60
 STOP_SECONDS = 30
 CLOSING_SECONDS = 1  # a server that was just killed still holds its ports for a moment
 LOG_BYTES = 20_000_000
+LOG_LINES = 20  # shown of a server that failed; what Nomad says while it shuts down takes a dozen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +187,7 @@ def answers(url: str, accept: Callable[[str], bool] = bool, headers: Mapping[str
 
 def _failed(server: Server, instance: Instance, what: str) -> ClusterError:
     log = log_of(server, instance)
-    last = "\n".join(f"    {line}" for line in log.read_text(errors="replace").splitlines()[-8:])
+    last = "\n".join(f"    {line}" for line in log.read_text(errors="replace").splitlines()[-LOG_LINES:])
     return ClusterError(f"{server.name} {what}; its log is {log} and ends with:\n{last}")
 
 

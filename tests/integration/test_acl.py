@@ -5,7 +5,6 @@ import json
 import os
 import re
 import subprocess
-import time
 from contextlib import contextmanager
 
 import httpx
@@ -24,6 +23,7 @@ from policies import (
 from running import RunningCluster
 from throwaway import throwaway_cluster
 from upstream import Upstream
+from waiting import until
 
 from checks.errors import CheckError
 from checks.job_run import JobRun
@@ -508,10 +508,7 @@ def test_a_port_of_a_job_in_another_namespace_is_found_and_the_job_named_to_who_
     job = {"ID": "web", "Namespace": "team", "Datacenters": ["dc1"], "TaskGroups": [group]}
     ask("PUT", f"{nomad}/v1/jobs?namespace=team", {"Job": job})
     try:
-        deadline = time.monotonic() + 20
-        while not ask("GET", f"{nomad}/v1/job/web/allocations?namespace=team"):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        until(lambda: ask("GET", f"{nomad}/v1/job/web/allocations?namespace=team"))
         unknown = asked.report(WIDE["policies"])
         named = asked.report(
             WIDE["policies"], nomad=asked.nomad + '\nnamespace "*" { capabilities = ["read-job"] }'

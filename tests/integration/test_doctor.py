@@ -19,6 +19,7 @@ import httpx
 import pytest
 from image_store import Store
 from second_traefik import SecondTraefik
+from waiting import until
 
 from checks.doctor.examination import CHECKS
 from checks.doctor.finding import id_of
@@ -156,13 +157,6 @@ def mode(registry):
         return httpx.get(f"http://{registry.address}/v2/").headers.get("X-Registry-Mode")
     except httpx.TransportError:
         return None
-
-
-def until(held, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not held():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.2)
 
 
 def test_a_directory_that_the_registry_may_not_enter(registry):
@@ -357,10 +351,10 @@ def test_a_traefik_with_its_own_certificate_and_timeouts(registry, traefik, othe
 def test_a_task_that_died_and_a_port_that_nobody_serves(registry):
     container = f"registry-{registry.allocation()}"
     registry.docker("kill", "--signal", "KILL", container)
-    until(lambda: mode(registry))
+    checks = f"{registry.cluster.consul_address}/v1/health/checks/registry"
+    until(lambda: {check["Status"] for check in httpx.get(checks).json()} == {"passing"})
     kill_proxy(registry.ports.registry)
-    critical = f"{registry.cluster.consul_address}/v1/health/state/critical"
-    until(lambda: httpx.get(critical).json())
+    until(lambda: "critical" in {check["Status"] for check in httpx.get(checks).json()})
 
     found = registry.doctor()
 

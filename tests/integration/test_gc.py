@@ -14,6 +14,7 @@ import hvac
 import pytest
 from documents import block
 from image_store import MIB, Puller, Store
+from waiting import until
 
 from devcluster.stack import STACK
 
@@ -70,14 +71,6 @@ def frozen(nomad):
     """Items of the variable; None if there is none."""
     answer = nomad.get(f"/var/{VARIABLE}")
     return answer.json()["Items"] if answer.status_code == 200 else None
-
-
-def until(held, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (found := held()):
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.02)
-    return found
 
 
 def takes_pushes(store):

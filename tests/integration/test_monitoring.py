@@ -13,6 +13,7 @@ import yaml
 from cryptography import x509
 from image_store import Store
 from prometheus_server import watching
+from waiting import until
 
 from devcluster.programs import REGISTRY, find_or_build
 from devcluster.servers import is_free
@@ -71,14 +72,6 @@ def exporter(registry):
 
 def ops(registry, *arguments, **options):
     return registry.run("python", "-m", "ops", *arguments, "--stack", "dev", **options)
-
-
-def until(held, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (found := held()):
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.2)
-    return found
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import time
 from pathlib import Path
 
 import httpx
@@ -20,6 +19,7 @@ import yaml
 from documents import block
 from ssh_server import ssh_server
 from upstream import Upstream
+from waiting import until
 
 from devcluster import hosts
 from devcluster.stack import REPOSITORY
@@ -73,8 +73,8 @@ def registry(deployment, bridge, upstream):
     deployment.change("registry", hostname=HOSTNAME)
     deployment.change("maintenance", garbageCollection={})
     deployment.up()
-    wait_for(lambda: certificate(deployment.port_address))
-    wait_for(lambda: certificate(deployment.traefik_address) == certificate(deployment.port_address))
+    until(lambda: certificate(deployment.port_address))
+    until(lambda: certificate(deployment.traefik_address) == certificate(deployment.port_address))
     yield deployment
     deployment.restore(before)
     deployment.up()
@@ -89,13 +89,6 @@ def set_mirrors(registry, *mirrors):
 
 def mirror_port(registry):
     return registry.ports.registry + 10
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.3)
 
 
 def answers(registry, authority):
@@ -156,11 +149,11 @@ def test_traefik_passes_the_same_certificate_through_and_serves_clients(registry
     port = registry.ports.traefik_tls
     reference = f"{HOSTNAME}:{port}/tls/traefik"
     with resolving("127.0.0.1"):
-        wait_for(lambda: logs_in(registry, port))
+        until(lambda: logs_in(registry, port))
         registry.docker("tag", "registry:3", f"{reference}:1")
         registry.docker("push", "--quiet", f"{reference}:1")
         assert registry.crane("ls", reference).split() == ["1"]
-    wait_for(lambda: not logs_in(registry, port))
+    until(lambda: not logs_in(registry, port))
 
 
 def test_maintenance_asks_the_port_by_tls_whether_the_registry_is_read_only(registry):
@@ -168,7 +161,7 @@ def test_maintenance_asks_the_port_by_tls_whether_the_registry_is_read_only(regi
 
     assert re.search(r"docker-registry is read-only after .*\nfreed \d+ blobs?", told, re.DOTALL)
     assert "docker-registry is writable again after " in told
-    wait_for(lambda: certificate(registry.traefik_address))
+    until(lambda: certificate(registry.traefik_address))
 
 
 def logs_in(registry, port):
@@ -184,7 +177,7 @@ def test_a_mirrors_certificate_has_the_registrys_name_and_its_own(registry, brid
 
     for name in (HOSTNAME, own):
         assert shakes_hands((bridge, mirror_port(registry)), context, name)
-    wait_for(lambda: shakes_hands(registry.traefik_address, context, own))
+    until(lambda: shakes_hands(registry.traefik_address, context, own))
 
 
 def shakes_hands(address, context, name):
@@ -278,7 +271,7 @@ def test_a_new_authority_takes_the_steps_of_the_documentation(registry):
     found = registry.doctor()["certificate-of-authority"]
     assert (found["state"], found["fix"].partition(" -")[0]) == ("failure", "nomad alloc stop")
     registry.shell(restart.text)
-    wait_for(lambda: certificate(registry.port_address) not in (before, None))
+    until(lambda: certificate(registry.port_address) not in (before, None))
     assert registry.doctor()["certificate-of-authority"]["state"] == "ok"
     url = f"https://{HOSTNAME}:{registry.ports.registry}/v2/"
     assert httpx.get(url, verify=registry.trust()).status_code == 401
@@ -303,11 +296,11 @@ def test_a_renewed_certificate_of_an_authority_that_is_there_is_served_without_a
         assert registry.output("caCertificate") == authority
         assert registry.changes() == {}
         first, allocation = certificate(registry.port_address), registry.allocation()
-        wait_for(lambda: certificate(registry.port_address) not in (first, None), seconds=90)
-        wait_for(lambda: answers(registry, authority))  # it starts anew with each certificate
+        until(lambda: certificate(registry.port_address) not in (first, None), seconds=90)
+        until(lambda: answers(registry, authority))  # it starts anew with each certificate
         assert registry.allocation() == allocation
     finally:
         registry.restore(before)
         registry.up()
         vault.sys.disable_secrets_engine("homelab-pki")
-    wait_for(lambda: certificate(registry.port_address) == certificate(registry.traefik_address))
+    until(lambda: certificate(registry.port_address) == certificate(registry.traefik_address))

@@ -4,13 +4,13 @@ import hashlib
 import json
 import os
 import stat
-import time
 
 import httpx
 import hvac
 import pytest
 from signed_tokens import decoded
 from vault_people import person, registry_token
+from waiting import until
 
 from devcluster.stack import REPOSITORY
 
@@ -74,15 +74,8 @@ def served(registry, token):
     url = f"http://{registry.address}/v2/ci/app/tags/list"
     try:
         return httpx.get(url, headers=headers).status_code != 401
-    except httpx.ConnectError:  # it restarts at the moment
+    except httpx.TransportError:  # it restarts at the moment
         return False
-
-
-def until(held, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not held():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.5)
 
 
 def test_the_registry_knows_vaults_keys_when_it_starts(registry, vault):
