@@ -351,6 +351,7 @@ def test_a_traefik_with_its_own_certificate_and_timeouts(registry, traefik, othe
 def test_a_task_that_died_and_a_port_that_nobody_serves(registry):
     container = f"registry-{registry.allocation()}"
     registry.docker("kill", "--signal", "KILL", container)
+    until(lambda: mode(registry))
     checks = f"{registry.cluster.consul_address}/v1/health/checks/registry"
     until(lambda: {check["Status"] for check in httpx.get(checks).json()} == {"passing"})
     kill_proxy(registry.ports.registry)
