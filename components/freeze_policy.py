@@ -25,11 +25,12 @@ def rules(settings: Settings, job: str) -> str:
     """Write rules that change two variables, the freeze's and the job's own, and look at allocations.
 
     These are the registry's, and those of who froze it. In its own variable a job records how it went.
+    An allocation of the registry that did not notice a freeze is restarted (jobs/tasks/registry_mode.py).
     """
     registry = settings.registry
     return (
         f"namespace {json.dumps(registry.namespace)} {{\n"
-        '  capabilities = ["read-job"]\n'
+        '  capabilities = ["read-job", "alloc-lifecycle"]\n'
         "  variables {\n"
         f"    path {json.dumps(freeze_variable(registry.name))} {{\n"
         '      capabilities = ["read", "write", "destroy"]\n'

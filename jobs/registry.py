@@ -15,7 +15,6 @@ from jobs.registry_server import (
     CONFIG_FILE,
     DEBUG_PORT,
     REGISTRY_PORT,
-    TASK,
     access_config,
     auth_files,
     certificate_file,
@@ -26,6 +25,7 @@ from jobs.registry_server import (
     server_task,
 )
 from jobs.tasks.freeze_record import freeze_variable
+from jobs.tasks.registry_mode import TASK
 from jobs.traefik_tags import traefik_tags
 from jobs.vault_login import VaultLogin
 

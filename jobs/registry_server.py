@@ -9,9 +9,9 @@ from jobs import nomad
 from jobs.config_template import certificate_template
 from jobs.duration import Duration
 from jobs.registry_auth import auth_file, auth_section
+from jobs.tasks.registry_mode import TASK
 from jobs.vault_login import VaultLogin
 
-TASK = "registry"
 # Inside the container; the host's ports are settings.
 REGISTRY_PORT, DEBUG_PORT = 5000, 5001
 # The secrets folder is a tmpfs that neither `nomad alloc fs` nor the host's disk shows.

@@ -9,7 +9,7 @@ from checks.freeze import held
 from checks.servers import Server
 from jobs.backup import drill_service, longest_gap
 from jobs.scan import scan_service
-from jobs.tasks.freeze_record import variable_of
+from jobs.tasks.freeze_record import READ_ONLY, variable_of
 from jobs.tasks.last_run import FAILED, SUCCEEDED
 
 _DAY, _NANOSECONDS = 24 * 3600, 1_000_000_000
@@ -20,14 +20,21 @@ def takes_pushes(facts: Facts) -> Finding:
 
     Symptom: Pushes get 405, "Method not allowed"; pulls work.
 
-    Cause: A maintenance job that was cut off left the registry read-only, or somebody made it so by hand.
+    Cause: A maintenance job that was cut off left the registry read-only, or somebody made it so by hand; or
+    the registry did not notice that it may take them again.
 
-    Fix: `python -m ops thaw --yes`
+    Fix: `python -m ops thaw --yes`; if nobody holds it, `nomad alloc restart ID`.
     """
     registry = facts.settings.registry.name
     hold = held(facts.servers.nomad, facts.settings)
     if hold is None:
-        return ok(f"nobody holds {registry} read-only")
+        answer = facts.answer()
+        if answer is None or answer.mode != READ_ONLY or _always_read_only(facts):
+            return ok(f"nobody holds {registry} read-only")
+        # Nomad drops a template's restart now and then: jobs/tasks/registry_mode.py.
+        allocation = facts.allocation()
+        fix = facts.nomad("alloc restart", allocation["ID"]) if allocation else facts.why
+        return failure(f"nobody holds {registry} read-only, and yet it is", fix)
     since = f" since {hold.since}" if hold.since else ""
     if hold.owner_lives:
         return ok(f"{registry} is read-only{since} for {hold.job}, which works")
@@ -99,6 +106,11 @@ def reports_good(facts: Facts) -> Finding:
 
 
 CHECKS = (takes_pushes, maintenance_done, reports_good)
+
+
+def _always_read_only(facts: Facts) -> bool:
+    maintenance = facts.settings.registry_config["storage"].get("maintenance") or {}
+    return bool((maintenance.get("readonly") or {}).get("enabled"))
 
 
 def _late(facts: Facts, kind: str, schedule: str) -> str | None:

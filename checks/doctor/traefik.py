@@ -9,7 +9,7 @@ from checks.doctor.facts import Facts
 from checks.doctor.finding import Finding, failure, not_looked_at, ok, warning
 from checks.errors import CheckError
 from checks.task_log import last_lines
-from jobs.registry_server import TASK
+from jobs.tasks.registry_mode import TASK
 
 _LEAST = (2, 11)  # the first with the middleware ipAllowList (Traefik, migration guide)
 _CUT = "client disconnected during blob PATCH"  # what the registry logs of a push that was cut

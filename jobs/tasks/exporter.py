@@ -83,7 +83,7 @@ class Exporter:
         return render((sample for answer in answers for sample in answer), HELPS)
 
     def _registry(self) -> Iterator[Sample]:
-        found = answers(self.nomad, self.registry, tls=self.tls)
+        found = answers(self.nomad, self.registry, tls=self.tls).values()
         yield _sample("up", bool(found) and all(found))
         if any(found):
             yield _sample("read_only", any(answer and answer.mode == READ_ONLY for answer in found))

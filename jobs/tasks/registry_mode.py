@@ -10,7 +10,11 @@ from typing import Any
 from jobs.tasks.freeze_record import FREEZE_HEADER, MODE_HEADER
 from jobs.tasks.nomad_api import Nomad
 
+TASK = "registry"  # the registry's own in its job
 TIMEOUT_SECONDS = 5
+# Nomad drops the restart for a template that changes while the task starts (hashicorp/nomad #22224): it would
+# go on with the old config.yml. A restart that Nomad does begin ends the answers within two seconds.
+STALE_SECONDS = 20
 _PAUSE_SECONDS = 0.3
 
 
@@ -27,19 +31,29 @@ def wait_for_answers(
 ) -> bool:
     """Wait until every allocation of the job answers as wanted; False if not by `deadline` (monotonic s).
 
-    Raises NomadError.
+    One that goes on answering otherwise for STALE_SECONDS is started again. Raises NomadError.
     """
-    while not all(answer and wanted(answer) for answer in answers(nomad, registry, tls=tls) or [None]):
-        if time.monotonic() > deadline:
+    since: dict[str, float] = {}  # that an allocation answers otherwise
+    while True:
+        found, now = answers(nomad, registry, tls=tls), time.monotonic()
+        if found and all(answer and wanted(answer) for answer in found.values()):
+            return True
+        if now > deadline:
             return False
+        for allocation, answer in found.items():
+            if answer is None or wanted(answer):
+                since.pop(allocation, None)
+            elif now - since.setdefault(allocation, now) > STALE_SECONDS:
+                print(f"allocation {allocation[:8]} did not notice the change: starting it again")
+                nomad.put(f"/v1/client/allocation/{allocation}/restart", {"TaskName": TASK})
+                del since[allocation]
         time.sleep(_PAUSE_SECONDS)
-    return True
 
 
-def answers(nomad: Nomad, registry: str, *, tls: bool) -> list[Answer | None]:
-    """Ask each allocation of the job; None is one that does not answer. Raises NomadError."""
+def answers(nomad: Nomad, registry: str, *, tls: bool) -> dict[str, Answer | None]:
+    """Ask each allocation of the job, by its id; None is one that does not answer. Raises NomadError."""
     found = [nomad.get(f"/v1/allocation/{each['ID']}") for each in running_allocations(nomad, registry)]
-    return [_ask(allocation, tls=tls) for allocation in found if allocation]
+    return {allocation["ID"]: _ask(allocation, tls=tls) for allocation in found if allocation}
 
 
 def running_allocations(nomad: Nomad, registry: str) -> list[Mapping[str, Any]]:

@@ -54,7 +54,9 @@ def thaw(nomad: Nomad, registry: str, owner: str, *, tls: bool) -> str:
         nomad, registry, lambda answer: answer.freeze != owner, tls=tls, deadline=deadline
     ):
         return f"ended the freeze, and {registry} is not back yet: `python -m ops why` says why"
-    writable = all(answer and answer.mode == READ_WRITE for answer in answers(nomad, registry, tls=tls))
+    writable = all(
+        answer and answer.mode == READ_WRITE for answer in answers(nomad, registry, tls=tls).values()
+    )
     how = "writable again" if writable else "back, and read-only for another reason"
     return f"{registry} is {how} after {time.monotonic() - started:.1f} s"
 

@@ -122,6 +122,17 @@ class Acl:
             check=True,
         )
 
+    def may_restart(self, allocation, rules):
+        """Whether a token with these rules may restart an allocation's tasks; asked for one that it has not."""
+        answer = httpx.put(
+            f"{self.cluster.nomad_address}/v1/client/allocation/{allocation}/restart",
+            json={"TaskName": "none"},
+            headers={"X-Nomad-Token": self.nomad(rules)},
+            trust_env=False,
+        )
+        assert answer.status_code == 403 or "Could not find task" in answer.text, answer.text
+        return answer.status_code != 403
+
     def _name(self):
         self._made += 1
         return f"deployer-{self._made}"
@@ -312,6 +323,9 @@ def test_maintenance_asks_for_a_management_token_and_gives_its_jobs_only_what_th
     for name in names:
         policy = registry.acl.ask("GET", f"{registry.cluster.nomad_address}/v1/acl/policy/{name}")
         assert policy["JobACL"]["JobID"] == name
+        freezes = name not in {"docker-registry-exporter", "docker-registry-mirrors-evict"}
+        if freezes:  # and may restart a registry that did not notice it
+            assert registry.acl.may_restart(registry.allocation(), policy["Rules"])
     registry.run("pulumi", "preview", "--stack", "dev", "--expect-no-changes", env=management)
     told = httpx.get(f"http://127.0.0.1:{registry.ports.registry_debug + 1}/metrics").text
     assert re.search(r'^docker_registry_last_success_timestamp_seconds{kind="gc"} \d+$', told, re.MULTILINE)

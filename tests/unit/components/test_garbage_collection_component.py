@@ -49,7 +49,7 @@ def test_with_acls_the_job_may_change_the_freeze_and_its_own_record_and_see_allo
     assert policy["jobAcl"] == {"namespace": "default", "jobId": "docker-registry-gc"}
     assert policy["rulesHcl"] == (
         'namespace "default" {\n'
-        '  capabilities = ["read-job"]\n'
+        '  capabilities = ["read-job", "alloc-lifecycle"]\n'
         "  variables {\n"
         '    path "nomad/jobs/docker-registry" {\n'
         '      capabilities = ["read", "write", "destroy"]\n'

@@ -1,6 +1,8 @@
 import pytest
 
+from checks.doctor.facts import Facts
 from checks.doctor.maintenance import maintenance_done, reports_good, takes_pushes
+from checks.status import Answer
 
 VARIABLE = "/v1/var/nomad/jobs/docker-registry"
 OWNER = "0f0f0f0f-0000-0000-0000-000000000001"
@@ -30,6 +32,29 @@ def test_a_registry_that_stayed_read_only_is_to_be_thawed(look, answers, state, 
     found = look(takes_pushes, answers)
 
     assert (found.state, found.fix) == (state, fix)
+
+
+NOMAD = "-address=http://127.0.0.1:4646 -namespace=default"
+READONLY = {"storage": {"maintenance": {"readonly": {"enabled": True}}}}
+
+
+@pytest.mark.parametrize(
+    ("mode", "config", "fix"),
+    [
+        ("read-only", {}, f"nomad alloc restart {NOMAD} {OWNER}"),
+        ("read-only", READONLY, None),
+        ("read-write", {}, None),
+    ],
+    ids=["not noticed", "by the stack", "writable"],
+)
+def test_a_registry_that_is_read_only_for_nobody_is_to_be_restarted(look, monkeypatch, mode, config, fix):
+    answer = Answer(url="http://127.0.0.1:5000/", code=200, mode=mode, error=None)
+    monkeypatch.setattr(Facts, "answer", lambda facts: answer)
+    monkeypatch.setattr(Facts, "allocation", lambda facts: {"ID": OWNER})
+
+    found = look(takes_pushes, sections={"registry": {"config": config}})
+
+    assert (found.state, found.fix) == ("failure" if fix else "ok", fix)
 
 
 def test_a_token_that_may_not_read_who_holds_it_leaves_it_unknown(look):

@@ -153,6 +153,7 @@ class FakeNomad:
     def __init__(self):
         self.variables, self.allocations, self.index = {}, {}, 10
         self.before_write = []  # done once each before a write: what another job does meanwhile
+        self.restarted, self.on_restart = [], lambda: None
 
     def get(self, path, **_):
         if path.startswith("/v1/var/"):
@@ -161,9 +162,12 @@ class FakeNomad:
             return self.allocations.get(path.rpartition("/")[2])
         return [each for each in self.allocations.values() if path == f"/v1/job/{each['JobID']}/allocations"]
 
-    def put(self, path, body, *, cas):
+    def put(self, path, body, *, cas=None):
+        if path.startswith("/v1/client/allocation/"):
+            self.restarted.append((path, body))
+            return self.on_restart()
         self._check(path, cas)
-        self.set(path, body["Items"])
+        return self.set(path, body["Items"])
 
     def delete(self, path, *, cas):
         self._check(path, cas)

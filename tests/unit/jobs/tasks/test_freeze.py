@@ -146,6 +146,28 @@ def test_the_end_of_another_freeze_that_the_registry_has_not_heard_of_is_not_tak
     assert clock.now >= 20
 
 
+def test_a_registry_that_did_not_notice_the_freeze_is_started_again(run, nomad, clock, registry_server):
+    now = registry_server.variable
+    registry_server.variable = lambda: None
+    nomad.on_restart = lambda: setattr(registry_server, "variable", now)
+
+    code, printed = run()
+
+    assert code == 0
+    assert nomad.restarted == [("/v1/client/allocation/r1/restart", {"TaskName": "registry"})]
+    assert "allocation r1 did not notice the change: starting it again" in printed
+    assert 20 < clock.now < 25
+
+
+def test_a_registry_that_takes_long_to_come_back_is_not_started_again(run, nomad, clock, registry_server):
+    (_, port) = nomad.allocations["r1"]["AllocatedResources"]["Shared"]["Ports"]
+    port["Value"] = 1  # where nobody listens
+    clock.at.append((100, lambda: port.update(Value=registry_server.port)))
+
+    assert run()[0] == 0
+    assert nomad.restarted == []
+
+
 def test_a_registry_that_is_always_read_only_has_to_tell_of_the_freeze_too(run, nomad, registry_server):
     registry_server.always, registry_server.variable = True, lambda: None
 

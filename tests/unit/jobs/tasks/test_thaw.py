@@ -76,6 +76,18 @@ def test_a_change_of_the_variable_meanwhile_is_looked_at_again(run, nomad, regis
     assert nomad.get(VARIABLE)["Items"] == {"note": "new"}
 
 
+def test_a_registry_that_did_not_notice_the_end_is_started_again(run, nomad, registry_server):
+    freeze(nomad)
+    old, now = nomad.get(VARIABLE), registry_server.variable
+    registry_server.variable = lambda: old
+    nomad.on_restart = lambda: setattr(registry_server, "variable", now)
+
+    code, lines = run()
+
+    assert (code, len(nomad.restarted)) == (0, 1)
+    assert lines[1].startswith("docker-registry is writable again")
+
+
 def test_a_job_that_freezes_it_at_once_is_not_waited_for(nomad, clock, registry_server):
     freeze(nomad)
     old, now = nomad.get(VARIABLE), registry_server.variable
