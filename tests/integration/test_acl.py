@@ -123,7 +123,7 @@ class Acl:
         )
 
     def may_restart(self, allocation, rules):
-        """Whether a token with these rules may restart an allocation's tasks; asked for one that it has not."""
+        """Whether these rules let one restart an allocation's tasks; asked for a task that it has not."""
         answer = httpx.put(
             f"{self.cluster.nomad_address}/v1/client/allocation/{allocation}/restart",
             json={"TaskName": "none"},
