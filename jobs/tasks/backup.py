@@ -29,7 +29,7 @@ def back_up(
 ) -> str:
     """Take a snapshot of the store in `data`, let the registry go, and keep some; say what was done.
 
-    Raises ResticError, and ThawedError if the store was not at rest; then there is no snapshot.
+    Raises ResticError, and ThawedError if the store was not known to be at rest; then there is no snapshot.
     """
     taken = backups.take(data)
     done = "nothing to back up: the registry has no image yet"
@@ -53,10 +53,10 @@ def back_up(
 
 
 def _require_rest(backups: Backups, taken: Taken, require_freeze: Callable[[], None]) -> None:
-    """Remove a snapshot during which the freeze ended: a manifest in it may lack a layer."""
+    """Remove a snapshot during which the freeze ended, or may have: a manifest in it may lack a layer."""
     try:
         require_freeze()
-    except ThawedError as error:
+    except (ThawedError, NomadError) as error:
         backups.forget(taken.snapshot)
         raise ThawedError(
             f"snapshot {taken.snapshot} is removed again: {error}; start the backup once more"

@@ -25,11 +25,17 @@ def validity(host: str, port: int, timeout: float) -> tuple[float, float]:
             shown = tls.getpeercert(binary_form=True)
     except OSError as error:
         raise CertificateError(f"no certificate from {host}:{port}: {error}") from None
-    return times(shown or b"")
+    try:
+        return times(shown or b"")
+    except (IndexError, ValueError):
+        raise CertificateError(f"{host}:{port} shows no certificate that can be read") from None
 
 
 def times(der: bytes) -> tuple[float, float]:
-    """Read them out of a certificate (RFC 5280, 4.1: Certificate, TBSCertificate, Validity)."""
+    """Read them out of a certificate (RFC 5280, 4.1: Certificate, TBSCertificate, Validity).
+
+    Raises IndexError and ValueError where it is none.
+    """
     _, start, _ = _element(der, 0)
     _, at, _ = _element(der, start)
     tag, _, end = _element(der, at)

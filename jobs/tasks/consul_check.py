@@ -1,5 +1,6 @@
 """A check in Consul that keeps what it was told: a service with a TTL (Consul API: Agent, Check)."""
 
+import http.client
 import json
 import ssl
 import time
@@ -85,7 +86,7 @@ class ConsulCheck:
         except urllib.error.HTTPError as error:
             reason = " ".join(error.read().decode(errors="replace").split())[:300]
             raise ConsulError(f"{what} answered {error.code}: {reason}") from None
-        except (OSError, ValueError) as error:  # cut off, or no JSON
+        except (OSError, http.client.HTTPException, ValueError) as error:  # cut off, or no JSON
             raise ConsulError(f"{what} failed: {_words(getattr(error, 'reason', error))}") from None
 
 

@@ -5,6 +5,7 @@ it starts: while that is away, a mirror would not come back, and is left as it i
 each.
 """
 
+import http.client
 import json
 import os
 import signal
@@ -100,7 +101,7 @@ def answers(upstream: str) -> bool:
             return True
     except urllib.error.HTTPError:
         return True
-    except (OSError, ValueError):
+    except (OSError, http.client.HTTPException, ValueError):
         return False
 
 

@@ -84,7 +84,7 @@ class Nomad:
 
     def _ask_once(self, method: str, url: str, body: object, read: Callable[[str], Any]) -> Any:
         what = f"Nomad: {method} {url.partition('?')[0]}"
-        connection = _SocketConnection(self._socket)
+        connection = _SocketConnection(self._socket, min(TIMEOUT_SECONDS, self._patience))
         try:
             headers = {"Authorization": f"Bearer {self._token.read_text().strip()}"}  # it may be a new one
             connection.request(method, url, json.dumps(body) if body is not None else None, headers)
@@ -101,11 +101,11 @@ class Nomad:
 
 
 class _SocketConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("nomad", timeout=TIMEOUT_SECONDS)
-        self._path = path
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("nomad", timeout=timeout)
+        self._path, self._timeout = path, timeout
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(TIMEOUT_SECONDS)
+        self.sock.settimeout(self._timeout)
         self.sock.connect(str(self._path))

@@ -4,11 +4,13 @@ import http.client
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from jobs.tasks.freeze_record import FREEZE_HEADER, MODE_HEADER
-from jobs.tasks.nomad_api import Nomad
+from jobs.tasks.nomad_api import Nomad, NomadError
 
 TASK = "registry"  # the registry's own in its job
 TIMEOUT_SECONDS = 5
@@ -45,15 +47,20 @@ def wait_for_answers(
                 since.pop(allocation, None)
             elif now - since.setdefault(allocation, now) > STALE_SECONDS:
                 print(f"allocation {allocation[:8]} did not notice the change: starting it again")
-                nomad.put(f"/v1/client/allocation/{allocation}/restart", {"TaskName": TASK})
                 del since[allocation]
+                try:
+                    nomad.put(f"/v1/client/allocation/{allocation}/restart", {"TaskName": TASK})
+                except NomadError as error:  # it may have ended, or notice still
+                    print(error)
         time.sleep(_PAUSE_SECONDS)
 
 
 def answers(nomad: Nomad, registry: str, *, tls: bool) -> dict[str, Answer | None]:
     """Ask each allocation of the job, by its id; None is one that does not answer. Raises NomadError."""
     found = [nomad.get(f"/v1/allocation/{each['ID']}") for each in running_allocations(nomad, registry)]
-    return {allocation["ID"]: _ask(allocation, tls=tls) for allocation in found if allocation}
+    there = {allocation["ID"]: allocation for allocation in found if allocation}
+    with ThreadPoolExecutor() as pool:  # one that hangs takes TIMEOUT_SECONDS
+        return dict(zip(there, pool.map(partial(_ask, tls=tls), there.values()), strict=True))
 
 
 def running_allocations(nomad: Nomad, registry: str) -> list[Mapping[str, Any]]:

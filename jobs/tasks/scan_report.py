@@ -47,7 +47,7 @@ def _findings(result: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(
             id=each["VulnerabilityID"],
             severity=_severity(each),
-            where=f"{each['PkgName']} {each['InstalledVersion']}",
+            where=f"{each.get('PkgName', '')} {each.get('InstalledVersion', '')}".strip(),
             fixed=each.get("FixedVersion", ""),
             title=each.get("Title", ""),
         )
@@ -55,7 +55,7 @@ def _findings(result: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(
             id=each["RuleID"],
             severity=_severity(each),
-            where=f"{result['Target']}:{each['StartLine']}",
+            where=f"{result.get('Target', '')}:{each.get('StartLine', '')}".strip(":"),
             fixed="",
             title=each.get("Title", ""),
         )

@@ -1,5 +1,6 @@
 """Vault's HTTP API, with the token that Nomad gave the task."""
 
+import http.client
 import json
 import ssl
 import urllib.error
@@ -67,7 +68,7 @@ class Vault:
             raise VaultError(f"{what} answered {error.code}: {reason}", error.code, answer) from None
         except urllib.error.URLError as error:
             raise VaultError(f"{what} failed: {_words(error.reason)}") from None
-        except (OSError, ValueError) as error:  # cut off, or no JSON
+        except (OSError, http.client.HTTPException, ValueError) as error:  # cut off, or no JSON
             raise VaultError(f"{what} failed: {error}") from None
 
 

@@ -28,4 +28,5 @@ def test_the_check_goes_with_the_job(scan):
     made = scan(registry={"name": "staging"}).inputs(COMMAND)
 
     assert made["create"] == ":"
+    assert made["triggers"] == ["staging-scan"]  # with another name the old check goes
     assert made["environment"] == {"CONSUL": "http://127.0.0.1:8500", "CHECK": "staging-scan"}

@@ -111,6 +111,14 @@ def test_a_snapshot_during_which_the_freeze_ended_is_removed_and_the_backup_fail
     assert capsys.readouterr().out == ""
 
 
+def test_a_snapshot_of_which_nobody_can_say_whether_the_freeze_held_is_removed_too(back_up):
+    backups = Backups(TAKEN)
+
+    with pytest.raises(ThawedError, match=r"^snapshot 1a2b3c4d is removed again: Nomad: .*timed out"):
+        back_up(backups, thawed=NomadError("Nomad: GET /v1/var/x failed: timed out"))
+    assert backups.forgotten == ["1a2b3c4d"]
+
+
 def test_an_empty_registry_has_nothing_to_back_up_and_is_let_go(back_up, capsys):
     assert back_up(Backups(None)).startswith("nothing to back up")
     assert capsys.readouterr().out == "docker-registry is writable again\n"

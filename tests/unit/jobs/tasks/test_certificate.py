@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from jobs.tasks import certificate as certificate_module
 from jobs.tasks.certificate import CertificateError, times, validity
 
 
@@ -64,3 +65,10 @@ def test_a_server_is_asked_though_its_authority_is_unknown(server):
 def test_a_server_that_is_away_is_named():
     with pytest.raises(CertificateError, match=r"no certificate from localhost:1: .*refused"):
         validity("localhost", 1, timeout=5)
+
+
+def test_a_certificate_that_cannot_be_read_is_told(server, monkeypatch):
+    monkeypatch.setattr(certificate_module, "times", lambda shown: times(b""))
+
+    with pytest.raises(CertificateError, match=f"localhost:{server[0]} shows no certificate that can be"):
+        validity("localhost", server[0], timeout=5)

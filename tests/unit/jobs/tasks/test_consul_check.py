@@ -141,3 +141,10 @@ def test_a_consul_that_is_away_is_an_error_that_names_it(consul):
 
     with pytest.raises(ConsulError, match=r"Consul at http://127\.0\.0\.1:1: .* failed: .*refused"):
         check(consul).report(passed=True, output="")
+
+
+def test_what_does_not_speak_http_is_no_consul(consul, babbler):
+    consul.address = babbler
+
+    with pytest.raises(ConsulError, match=f"Consul at {babbler}: .* failed: nonsense"):
+        check(consul).report(passed=True, output="")

@@ -132,3 +132,7 @@ def test_an_upstream_that_asks_for_a_password_does_answer(vault):
     vault.answers["GET /v2/"] = (401, {})
 
     assert answers(vault.address) is True
+
+
+def test_an_upstream_that_does_not_speak_http_does_not_answer(babbler):
+    assert answers(babbler) is False

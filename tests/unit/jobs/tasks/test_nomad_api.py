@@ -1,6 +1,8 @@
 import json
+import socket
 import socketserver
 import threading
+import time
 from http.server import BaseHTTPRequestHandler
 
 import pytest
@@ -109,3 +111,16 @@ def test_an_agent_that_stays_away_is_told(nomad, secrets, clock):
 def test_a_nomad_without_the_task_api_is_told(nomad):
     with pytest.raises(NomadError, match=r"this Nomad client has no task API, which 1\.5 brought"):
         nomad()
+
+
+def test_an_agent_that_hangs_costs_no_more_than_the_patience(agent, secrets):
+    agent[1].append((200, "[]"))
+    nomad = Nomad(secrets, "apps", patience=0.2)
+    with socket.socket(socket.AF_UNIX) as hanging:
+        (secrets / "api.sock").unlink()
+        hanging.bind(str(secrets / "api.sock"))
+        hanging.listen()
+        began = time.monotonic()
+        with pytest.raises(NomadError, match="timed out"):
+            nomad.get("/v1/jobs")
+    assert time.monotonic() - began < 5

@@ -73,3 +73,11 @@ def test_an_image_without_anything_in_it_has_an_empty_report():
     report = read({"SchemaVersion": 2}, "low")
 
     assert (sum(report.counts.values()), report.severe, report.packages) == (0, [], 0)
+
+
+def test_a_finding_without_version_or_line_is_told_without():
+    found = {"VulnerabilityID": "CVE-2026-4", "PkgName": "zlib", "Severity": "HIGH"}
+    secret = {"RuleID": "key", "Severity": "HIGH"}
+    report = read({"Results": [{"Vulnerabilities": [found]}, {"Secrets": [secret], "Target": "/a"}]}, "high")
+
+    assert [each.where for each in report.severe] == ["zlib", "/a"]

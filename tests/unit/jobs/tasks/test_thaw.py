@@ -88,6 +88,23 @@ def test_a_registry_that_did_not_notice_the_end_is_started_again(run, nomad, reg
     assert lines[1].startswith("docker-registry is writable again")
 
 
+def test_a_restart_that_nomad_refuses_does_not_hide_that_the_freeze_ended(run, nomad, registry_server):
+    freeze(nomad)
+    old = nomad.get(VARIABLE)
+    registry_server.variable = lambda: old
+
+    def refuse():
+        raise NomadError("Nomad: PUT answered 403: Permission denied", 403)
+
+    nomad.on_restart = refuse
+
+    code, lines = run()
+
+    assert (code, nomad.get(VARIABLE)) == (0, None)
+    assert "Nomad: PUT answered 403: Permission denied" in lines
+    assert any(line.startswith("ended the freeze, and docker-registry is not back yet") for line in lines)
+
+
 def test_a_job_that_freezes_it_at_once_is_not_waited_for(nomad, clock, registry_server):
     freeze(nomad)
     old, now = nomad.get(VARIABLE), registry_server.variable

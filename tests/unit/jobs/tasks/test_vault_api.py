@@ -65,3 +65,8 @@ def test_a_proxy_of_the_environment_is_not_asked(vault, environment, monkeypatch
     vault.answers["GET sys/health"] = (200, {"initialized": True})
 
     assert Vault.of_task(environment).get("sys/health") == {"initialized": True}
+
+
+def test_what_does_not_speak_http_is_no_vault(environment, babbler):
+    with pytest.raises(VaultError, match=f"Vault at {babbler}: GET sys/health failed: nonsense"):
+        Vault.of_task({**environment, "VAULT_ADDR": babbler}).get("sys/health")
