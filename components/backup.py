@@ -11,10 +11,9 @@ import pulumi_vault as vault
 
 from checks.backup_volume import require_backup_volume
 from checks.servers import Servers
-from components.consul_ca import consul_ca
+from components.certificates import consul_ca, vault_ca
 from components.freeze_policy import freeze_policy
 from components.kept_check import kept_check
-from components.vault_ca import vault_ca
 from components.workload_role import role_of_job
 from config.settings import Settings
 from jobs.backup import BUCKET_KEYS, BackupJobs, drill_service, secret_name

@@ -4,6 +4,18 @@ from pathlib import Path
 
 import pulumi
 
+from config.settings import Settings
+
+
+def vault_ca(settings: Settings) -> str | None:
+    """Read the Vault provider's CA file; None without one. Raises RunError if it cannot be used."""
+    return certificates(settings.providers.vault.ca_file, "vault:caCertFile")
+
+
+def consul_ca(settings: Settings) -> str | None:
+    """Read the Consul provider's CA file; None without one. Raises RunError if it cannot be used."""
+    return certificates(settings.providers.consul.ca_file, "consul:caFile")
+
 
 def certificates(file: str | None, setting: str) -> str | None:
     """Read a CA file; None without one. Raises RunError, which names the setting, if it cannot be used."""

@@ -9,7 +9,7 @@ import pulumi
 import pulumi_command as command
 import pulumi_nomad as nomad
 
-from components.consul_ca import consul_ca
+from components.certificates import consul_ca
 from config.settings import Settings
 from jobs.exporter import exporter_job
 from jobs.nomad import render

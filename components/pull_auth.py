@@ -10,7 +10,7 @@ import pulumi_vault as vault
 
 from checks.pull_volume import require_pull_volume
 from checks.servers import Servers
-from components.vault_ca import vault_ca
+from components.certificates import vault_ca
 from components.workload_role import role_of_job
 from config.sections.auth import Nodes
 from config.settings import Settings

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_nomad as nomad
 
-from components.consul_ca import consul_ca
+from components.certificates import consul_ca
 from components.kept_check import kept_check
 from config.settings import Settings
 from jobs.nomad import render

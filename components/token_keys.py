@@ -7,7 +7,7 @@ import pulumi
 import pulumi_nomad as nomad
 import pulumi_vault as vault
 
-from components.vault_ca import vault_ca
+from components.certificates import vault_ca
 from components.workload_role import role_of_job
 from config.settings import Settings
 from jobs.nomad import render

@@ -23,7 +23,7 @@ def token_keys_job(
         type="batch",
         datacenters=settings.registry.datacenters,
         # Daily is enough (jobs/tasks/refresh_jwks.py says why), at a minute at which little else starts.
-        periodic=nomad.Periodic(spec="17 4 * * *", prohibit_overlap=True, time_zone="UTC"),
+        periodic=nomad.Periodic(spec="43 5 * * *", prohibit_overlap=True, time_zone="UTC"),
         task_groups=(
             nomad.TaskGroup(
                 name=GROUP,

@@ -1,9 +1,7 @@
 import pulumi
 import pytest
 
-from components.certificates import certificates
-from components.consul_ca import consul_ca
-from components.vault_ca import vault_ca
+from components.certificates import certificates, consul_ca, vault_ca
 
 SERVERS = {
     "nomad:address": "http://127.0.0.1:4646",

@@ -27,7 +27,7 @@ def test_the_job_runs_once_a_day_and_never_twice_at_a_time(job):
     assert (made["ID"], made["Type"]) == ("docker-registry-keys", "batch")
     assert made["Periodic"] == {
         "Enabled": True,
-        "Spec": "17 4 * * *",
+        "Spec": "43 5 * * *",
         "SpecType": "cron",
         "ProhibitOverlap": True,
         "TimeZone": "UTC",
