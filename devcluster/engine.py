@@ -91,7 +91,11 @@ def server(instance: Instance) -> Server:
     }
     return Server(
         name="dockerd",
-        command=(_which("dockerd") or "dockerd", *(f"--{name}={value}" for name, value in options.items())),
+        # Not installed yet when a first `up` makes its plans: where Debian's package puts it.
+        command=(
+            _which("dockerd") or "/usr/sbin/dockerd",
+            *(f"--{name}={value}" for name, value in options.items()),
+        ),
         files={instance.root / "docker.json": "{}"},  # not the system's /etc/docker/daemon.json
         healthy=lambda: answers(f"unix://{instance.docker_socket}"),
         address=f"unix://{instance.docker_socket}",

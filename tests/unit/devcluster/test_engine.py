@@ -82,6 +82,11 @@ def test_without_an_engine_the_cluster_gets_its_own(tmp_path):
     assert f"--bridge={instance.label}" in chosen.server.command
 
 
+def test_an_own_engine_that_is_not_installed_yet_is_started_where_its_package_puts_it(monkeypatch, tmp_path):
+    monkeypatch.setattr("devcluster.engine._which", lambda program: None)
+    assert engine.server(Instance(root=tmp_path)).command[0] == "/usr/sbin/dockerd"
+
+
 def test_an_own_engine_stays_in_use_when_another_one_starts_to_run(running_engine, monkeypatch, tmp_path):
     monkeypatch.setattr(engine, "SYSTEM_HOST", running_engine)
     instance = Instance(root=tmp_path / "cluster")
