@@ -32,12 +32,13 @@ def _taken(written: Written, mirrors: Mapping[str, Mapping[str, Any]]) -> Iterat
     """Find what a mirror needs for itself, and another one or the registry has."""
     registry = written["registry"]
     hostname = registry.get("hostname", "registry.homelab.local")
-    taken: dict[tuple[str, object], str] = {("hostname", hostname): "registry.hostname"}
+    others = [("hostname", hostname, "registry.hostname")]
     if not _is_shared(registry):  # several instances have ports that Nomad chooses
-        taken["port", registry.get("port", 5000)] = "registry.port"
-        taken["port", registry.get("debugPort", 5001)] = "registry.debugPort"
+        others.append(("port", registry.get("port", 5000), "registry.port"))
+        others.append(("port", registry.get("debugPort", 5001), "registry.debugPort"))
     if "monitoring" in written:
-        taken["port", written["monitoring"].get("port", 5002)] = "monitoring.port"
+        others.append(("port", written["monitoring"].get("port", 5002), "monitoring.port"))
+    taken = {(name, value): key for name, value, key in others if isinstance(value, str | int)}
     for key, mirror in mirrors.items():
         own = {"hostname": f"{mirror.get('name')}.{hostname}", **mirror}
         for name in ("name", "port", "hostname", "upstream"):

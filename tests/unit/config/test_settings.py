@@ -393,6 +393,27 @@ def test_every_kind_of_bcrypt_hash_that_the_registry_reads_is_accepted(read_sett
     assert read_settings(auth={"users": {"alice": entry}}).auth.users == {"alice": entry}
 
 
+@pytest.mark.parametrize("kind", [[["x"]], {"x": ["x"]}], ids=["list", "mapping"])
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        (section.partition(":")[2], key)
+        for section, schema in stack_schema()["properties"]["config"]["properties"].items()
+        for key in schema.get("properties", {})
+    ],
+)
+def test_a_list_or_a_mapping_in_the_place_of_anything_is_refused_with_its_key(
+    read_settings, section, key, kind
+):
+    # Compared with other sections: each wants names and ports of its own.
+    mirror = {"name": "quay", "upstream": "https://quay.io", "port": 5011}
+    sections = {"mirrors": [mirror], "monitoring": {}, section: {key: kind}}
+    if (section, key) == ("registry", "config"):
+        sections[section] = {key: [kind]}  # a mapping belongs there
+
+    assert f"docker-registry:{section}.{key}" in report(read_settings, **sections)
+
+
 # The schema
 
 
