@@ -13,6 +13,7 @@ from components.ssh import connection
 from config.sections.host import Host
 from config.sections.storage import Owner
 from config.settings import Settings
+from jobs.tasks.blob_check import ROOT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,8 @@ class HostVolumeArgs:
     host: Host | None  # the NAS over SSH, or this machine
     node_id: str | None  # Nomad's node with the directory, for a dynamic volume
     namespace: str  # Nomad namespace of a dynamic volume
+    setting: str  # key of the stack that chooses the directory
+    store: str  # where in the directory a registry keeps its images, as a pattern of the shell
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -37,12 +40,20 @@ class HostVolumeArgs:
             host=storage.host,
             node_id=storage.node_id,
             namespace=settings.registry.namespace,
+            setting="storage.path",
+            store=ROOT,
         )
 
     @classmethod
     def cache(cls, settings: Settings) -> Self:
         """Take those of the volume with what the mirrors cache."""
-        return replace(cls.of(settings), volume=settings.cache_volume, path=settings.cache_path)
+        return replace(
+            cls.of(settings),
+            volume=settings.cache_volume,
+            path=settings.cache_path,
+            setting="storage.cachePath",
+            store=f"*/{ROOT}",  # each mirror has one
+        )
 
 
 class HostVolume(pulumi.ComponentResource):
@@ -75,7 +86,7 @@ class HostVolume(pulumi.ComponentResource):
         self.register_outputs({"source": self.source})
 
     def _directory(self, name: str, args: HostVolumeArgs) -> command.local.Command | command.remote.Command:
-        create = directory_script(args.path, args.owner)
+        create = directory_script(args)
         opts = pulumi.ResourceOptions(parent=self)
         if args.host is None:
             return command.local.Command(f"{name}-directory", create=create, opts=opts)
@@ -84,15 +95,29 @@ class HostVolume(pulumi.ComponentResource):
         )
 
 
-def directory_script(path: PurePosixPath, owner: Owner) -> str:
+def directory_script(args: HostVolumeArgs) -> str:
     """Write the script that makes the directory: the same however often it runs (POSIX sh, DSM's too).
 
     Everything inside is handed over only when the owner really changes: that walk is slow on a big store.
+    And only if it is a registry's: it would lock out whoever else has files there. What a file system or DSM
+    puts into a directory by itself counts for nothing.
     """
-    directory, user = shlex.quote(str(path)), f"{owner.uid}:{owner.gid}"
+    directory, user = shlex.quote(str(args.path)), f"{args.owner.uid}:{args.owner.gid}"
+    refusal = shlex.quote(
+        f"{args.path} does not belong to {user}, and what is in it is no registry's: nothing was changed. "
+        f"Set docker-registry:{args.setting} to a directory of its own; or, if all in it is to be the "
+        f"registry's, as root: chown -R {user} {directory}"
+    )
     return (
         f"set -eu\n"
         f"mkdir -p {directory}\n"
-        f'[ "$(stat -c %u:%g {directory})" = {user} ] || chown -R {user} {directory}\n'
-        f"chmod {owner.mode} {directory}\n"
+        f'if [ "$(stat -c %u:%g {directory})" != {user} ]; then\n'
+        f"  if ls -A {directory} | grep -qvxF -e lost+found -e @eaDir -e '#recycle' -e '#snapshot' &&\n"
+        f"    ! ls -d {directory}/{args.store} >/dev/null 2>&1; then\n"
+        f"    printf '%s\\n' {refusal} >&2\n"
+        f"    exit 1\n"
+        f"  fi\n"
+        f"  chown -R {user} {directory}\n"
+        f"fi\n"
+        f"chmod {args.owner.mode} {directory}\n"
     )

@@ -10,6 +10,7 @@ from pydantic import BaseModel, RootModel, ValidationError
 from config import registry as registry_model
 from config.cache_place import cache_place_problems
 from config.contradictions import NAMESPACE, contradictions
+from config.host_paths import host_path_problems
 from config.mirror_contradictions import mirror_contradictions
 from config.names import Names
 from config.problems import Problem, SettingsError, from_pydantic, suggestion
@@ -83,6 +84,7 @@ class Settings(Names):
             *contradictions(written),
             *mirror_contradictions(written),
             *shared_storage_problems(written),
+            *host_path_problems(written),
         ]
         if problems or providers is None:
             raise SettingsError(f"Pulumi.{stack}.yaml", problems)

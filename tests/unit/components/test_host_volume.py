@@ -1,5 +1,9 @@
+import os
+import shlex
 import subprocess
 from pathlib import PurePosixPath
+
+import pytest
 
 from components.host_volume import HostVolume, HostVolumeArgs, directory_script
 from config.sections.host import Host
@@ -16,6 +20,8 @@ def args(**changes):
         "host": None,
         "node_id": None,
         "namespace": "default",
+        "setting": "storage.path",
+        "store": "docker/registry/v2",
     }
     return HostVolumeArgs(**{**values, **changes})
 
@@ -71,14 +77,80 @@ def test_a_dynamic_volume_is_registered_on_its_node_and_keeps_its_data(deploy):
     }
 
 
-def test_the_directory_script_can_run_twice_and_keeps_what_is_inside(tmp_path):
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """Run the script for a directory; gives how it ended, and what it had `chown` do."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/chown").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/chown\n')
+    (tmp_path / "bin/chown").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin", prepend=os.pathsep)
+
+    def run(path, **changes):
+        script = directory_script(args(path=PurePosixPath(path), **changes))
+        ended = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+        asked = tmp_path / "chown"
+        return ended, asked.read_text() if asked.exists() else ""
+
+    return run
+
+
+@pytest.fixture
+def other():
+    """An owner that no directory of a test has."""
+    return Owner(uid=os.getuid() + 1, gid=os.getgid(), mode="0710")
+
+
+def test_the_directory_script_can_run_twice_and_keeps_what_is_inside(make, tmp_path):
     path = tmp_path / "a b" / "registry_data"
-    stat = tmp_path.stat()
-    script = directory_script(PurePosixPath(path), Owner(uid=stat.st_uid, gid=stat.st_gid, mode="0710"))
+    owner = Owner(uid=os.getuid(), gid=os.getgid(), mode="0710")
 
-    subprocess.run(["sh", "-c", script], check=True)
+    make(path, owner=owner)
     (path / "blob").write_text("kept")
-    subprocess.run(["sh", "-c", script], check=True)
+    ended, _ = make(path, owner=owner)
 
+    assert ended.returncode == 0
     assert (path / "blob").read_text() == "kept"
     assert path.stat().st_mode & 0o777 == 0o710
+
+
+def test_a_directory_with_somebodys_files_keeps_its_owner_and_mode(make, other, tmp_path):
+    path = tmp_path / "family's photos"
+    (path / "2019").mkdir(parents=True)
+    path.chmod(0o755)
+
+    ended, chown = make(path, owner=other)
+
+    assert ended.returncode == 1
+    assert "nothing was changed. Set docker-registry:storage.path to a directory of its own" in ended.stderr
+    assert f"chown -R {other.uid}:{other.gid} {shlex.quote(str(path))}" in ended.stderr
+    assert chown == ""
+    assert path.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("inside", [(), ("lost+found", "@eaDir"), ("docker/registry/v2/blobs", "notes")])
+def test_a_new_directory_and_one_of_a_registry_get_their_owner(make, other, tmp_path, inside):
+    path = tmp_path / "registry_data"
+    for name in inside:
+        (path / name).mkdir(parents=True)
+
+    ended, chown = make(path, owner=other)
+
+    assert ended.returncode == 0
+    assert chown == f"-R {other.uid}:{other.gid} {path}\n"
+
+
+def test_the_directory_above_a_registrys_is_not_taken_for_one(make, other, tmp_path):
+    (tmp_path / "volumes/registry_data/docker/registry/v2").mkdir(parents=True)
+
+    assert make(tmp_path / "volumes", owner=other)[0].returncode == 1
+
+
+def test_the_caches_are_known_by_the_store_of_any_mirror(make, other, read_settings, tmp_path):
+    cache = HostVolumeArgs.cache(read_settings())
+    (tmp_path / "cache/quay/docker/registry/v2").mkdir(parents=True)
+    (tmp_path / "cache/docker-hub/docker/registry/v2").mkdir(parents=True)
+    (tmp_path / "music/album").mkdir(parents=True)
+
+    assert make(tmp_path / "cache", owner=other, store=cache.store)[0].returncode == 0
+    refused, _ = make(tmp_path / "music", owner=other, store=cache.store, setting=cache.setting)
+    assert "Set docker-registry:storage.cachePath to" in refused.stderr
