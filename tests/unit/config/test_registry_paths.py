@@ -1,10 +1,11 @@
 from config.registry import dotted, secret_paths, value_at
 
 CONFIG = {
-    "http": {"secret": "s", "tls": {"key": "/path/of/key.pem"}},
+    "http": {"secret": "s", "headers": {"X-Frame-Options": ["DENY"]}, "tls": {"key": "/path/of/key.pem"}},
     "storage": {"s3": {"accesskey": "a", "secretkey": "b", "bucket": "c", "keyid": "d"}},
     "middleware": {"storage": [{"name": "cloudfront", "options": {"privatekey": "/path/of/key.pem"}}]},
     "notifications": {"endpoints": [{"name": "n", "headers": {"Authorization": ["Bearer t"], "X-A": ["b"]}}]},
+    "health": {"http": [{"uri": "http://x", "headers": {"X-Token": ["t"]}}]},
 }
 
 
@@ -14,6 +15,8 @@ def test_secrets_are_found_wherever_they_stand_and_paths_of_key_files_are_none()
         "storage.s3.accesskey",
         "storage.s3.secretkey",
         "notifications.endpoints.0.headers.Authorization.0",
+        "notifications.endpoints.0.headers.X-A.0",
+        "health.http.0.headers.X-Token.0",
     ]
 
 

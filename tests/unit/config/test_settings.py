@@ -112,6 +112,15 @@ def test_secrets_of_the_config_are_found_by_their_place(read_settings):
     assert settings.config_secrets["storage.azure.accountkey"] == "s3cr3t"
 
 
+def test_a_token_in_a_header_of_any_name_goes_to_vault(read_settings):
+    hook = {"name": "hook", "url": "https://hook.lan", "headers": {"X-Gitlab-Token": ["hunter2"]}}
+    config = {"log": {"level": "warn"}, "notifications": {"endpoints": [hook]}}
+
+    secrets = read_settings(registry={"config": config}).config_secrets
+
+    assert secrets == {"notifications.endpoints.0.headers.X-Gitlab-Token.0": "hunter2"}
+
+
 @pytest.fixture
 def tracked(read_settings):
     """The settings of a stack file of the repository, and the sections that it has."""
