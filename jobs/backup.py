@@ -153,9 +153,11 @@ def drill_service(settings: Settings) -> str:
 
 def longest_gap(schedule: str) -> int:
     """Give the days in which a job of this schedule (cron) runs at least once, and one to spare."""
-    _, _, day, month, weekday = schedule.split()
+    _, _, day, month, weekday = schedule.lower().replace("?", "*").split()
     if month != "*":
-        return 367
+        return 374 if weekday != "*" or "w" in day else 367  # a day that moves by up to a week
     if day != "*":
-        return 63  # not every month has a 31st
+        return 64 if "w" in day else 63  # not every month has a 31st; of a Sunday it may be Friday the 29th
+    if "#" in weekday or "l" in weekday:
+        return 120 if "#5" in weekday else 36  # the fifth Friday of a month, and the first or last
     return 8 if weekday != "*" else 2

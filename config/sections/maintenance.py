@@ -16,7 +16,7 @@ from config.sections.schedule import Schedule
 def _time_zone(value: str) -> str:
     try:
         zoneinfo.ZoneInfo(value)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # Europe is a directory there
         raise ValueError("{value} is no time zone; write it like Europe/Berlin") from None
     return value
 

@@ -27,7 +27,23 @@ def problem(read_settings):
         ("0 24 * * *", "24 is no hour; it takes 0 to 23"),
         ("0 4 0 * *", "0 is no day of month; it takes 1 to 31"),
         ("0 4 * 13 *", "13 is no month; it takes 1 to 12"),
-        ("0 4 * * funday", "funday is no day of week; it takes 0 to 7"),
+        ("0 4 * * funday", "funday is no day of week; it takes 0 to 6, Sunday is 0 and the first one of a"),
+        ("0 4 * * 5-7", "5-7 is no day of week"),  # Nomad would leave Sunday out
+        ("0 4 * * 01", "01 is no day of week"),  # Sunday to Nomad
+        ("0 4 * * 0#6", "0#6 is no day of week"),
+        ("0 4 32W * *", "32w is no day of month; it takes 1 to 31, L or LW"),
+        ("0 4 30 2 *", "'0 4 30 2 *' is no schedule: not every year has such a day"),
+        ("0 4 * feb 0#5", "not every year has such a day"),
+        ("0 4 29 feb *", "not every year has such a day"),
+        ("0 4 31 4,jun *", "not every year has such a day"),
+        ("*/60 * * * *", "*/60 is no minute"),
+        ("٣ 4 * * *", "٣ is no minute"),
+        (
+            "@midnight",
+            "'@midnight' is no schedule; write five fields: minute hour day month weekday, as 17 4 * * 0, ",
+        ),
+        ("@midnight", "of @yearly, @annually, @monthly, @weekly, @daily, @hourly"),
+        ("0 0 4 * * 0", "write five fields"),  # seconds first, as elsewhere: Nomad reads a year last
         ("*/0 * * * *", "*/0 is no minute"),
         ("5-1 * * * *", "5-1 is no minute"),
         ("1,,2 * * * *", " is no minute"),
@@ -41,14 +57,36 @@ def test_a_schedule_that_is_none_is_refused_with_the_field_that_is_wrong(problem
 
 
 @pytest.mark.parametrize(
-    "schedule", ["17 4 * * 0", "*/15 * * * *", "0 4 1,15 jan-jun mon-fri", "0 0-6/2 * * 7"]
+    "schedule",
+    [
+        *("17 4 * * 0", "*/15 * * * *", "0 4 1,15 jan-jun mon-fri", "0 0-6/2 * * 7", "05 04 01 01 *"),
+        *(
+            "0 4 ? * Sunday",
+            "0 4 L * *",
+            "0 4 LW * *",
+            "0 4 15W * *",
+            "0 4 * * 0#1",
+            "0 4 * * friL",
+            "5/20 * * * *",
+        ),
+        *("0 4 31 1,2 *", "0 4 31 */2 *", "0 4 30 2 1"),
+    ],
 )
 def test_a_schedule_as_crontab_has_it_is_accepted(read_settings, schedule):
     read_settings(maintenance={"garbageCollection": {"schedule": schedule}})
 
 
-def test_an_unknown_time_zone_is_refused(problem):
-    assert problem({"timeZone": "Europe/Bonn"}).startswith("timeZone: 'Europe/Bonn' is no time zone")
+def test_a_word_for_a_schedule_is_five_fields_to_all_that_read_it(read_settings):
+    collection = read_settings(maintenance={"garbageCollection": {"schedule": "@daily"}}).maintenance
+
+    assert collection.garbage_collection.schedule == "0 0 * * *"
+
+
+@pytest.mark.parametrize("zone", ["Europe/Bonn", "Europe", "CEST", "../UTC", "x" * 300])
+def test_an_unknown_time_zone_is_refused(problem, zone):
+    assert problem({"timeZone": zone}).startswith(
+        f"timeZone: '{zone}' is no time zone; write it like Europe/"
+    )
 
 
 def test_deleting_untagged_images_is_refused_on_2_x(problem):

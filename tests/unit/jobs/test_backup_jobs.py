@@ -170,7 +170,20 @@ def test_only_the_drill_is_given_the_certificates_of_consuls(job):
 
 @pytest.mark.parametrize(
     ("schedule", "days"),
-    [("17 3 1 * *", 63), ("17 3 * * 0", 8), ("17 3 * * *", 2), ("0 */6 * * *", 2), ("17 3 1 1,7 *", 367)],
+    [
+        ("17 3 1 * *", 63),
+        ("17 3 31W * *", 64),
+        ("17 3 L * *", 63),
+        ("17 3 * * 0", 8),
+        ("17 3 ? * 0", 8),
+        ("17 3 * * 0#1", 36),
+        ("17 3 * * friL", 36),
+        ("17 3 * * 5#5", 120),
+        ("17 3 * * *", 2),
+        ("0 */6 * * *", 2),
+        ("17 3 1 1,7 *", 367),
+        ("17 3 * jan sun#1", 374),
+    ],
 )
 def test_a_drill_that_did_not_run_when_it_was_due_is_critical(job, schedule, days):
     env = tasks(job("drill", maintenance={"backup": {"drill": schedule}}))["drill"]["Env"]
