@@ -1,8 +1,10 @@
 """Where Nomad, Consul and Vault are: the providers' own configuration, read the way the providers read it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
+from urllib.parse import urlsplit
 
 from config.problems import Problem
 
@@ -69,6 +71,8 @@ VAULT = _Keys(
     skip_verify=("vault:skipTlsVerify", "VAULT_SKIP_VERIFY"),
     example="https://vault.homelab.local:8200",
 )
+# A name, as machines and containers have them, or an IPv4 or IPv6 address.
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.%]+", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,12 +121,10 @@ def endpoint(
             )
         )
         return None
-    if "://" not in address:
-        scheme = config.get("consul:scheme") or "http"
-        address = f"{scheme}://{address}"
-    scheme, _, host = address.partition("://")
-    if scheme not in ("http", "https") or not host.strip("/"):
-        problems.append(Problem(setting, f"{address!r} is no address; write it as {keys.example}"))
+    if keys is CONSUL and "://" not in address:  # Nomad's and Vault's clients need the scheme
+        address = f"{config.get('consul:scheme') or 'http'}://{address}"
+    if reason := _wrong_address(keys, address):
+        problems.append(Problem(setting, f"{reason}; write it as {keys.example}"))
         return None
     return Endpoint(
         name=keys.name,
@@ -134,3 +136,22 @@ def endpoint(
         key_file=read(keys.key_file),
         skip_verify=(read(keys.skip_verify) or "").lower() in ("1", "true"),
     )
+
+
+def _wrong_address(keys: _Keys, address: str) -> str | None:
+    """Say why the provider could not use an address, without a password that is in it."""
+    try:
+        url = urlsplit(address)
+        host, port = url.hostname or "", url.port
+    except ValueError:  # the port is no number, or more than 65535
+        host, port, url = "", 0, urlsplit("")
+    if "@" in address:
+        return f"has a user in it, and {keys.name} takes a token: set {keys.token[0]}"
+    is_url = url.scheme in ("http", "https") and port != 0 and _HOST.fullmatch(host)
+    if not is_url or re.search(r"\s", address):  # urlsplit takes a line's end
+        return f"{address!r} is no address"
+    # Nomad's client drops a path (nomad/api, newRequest); others may be behind a proxy that has one.
+    first = url.path.strip("/").split("/")[0]
+    if (first and keys is NOMAD) or first in ("ui", "v1") or url.query or url.fragment:
+        return f"{address!r} is no address of the API, but of a page: it ends with the port"
+    return None

@@ -50,6 +50,66 @@ def test_an_address_with_another_scheme_is_refused_with_an_example():
     )
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "nas.lan:4646",  # Nomad's client takes nas.lan for the scheme
+        "127.0.0.1:4646",
+        "http://",
+        "http://:4646",
+        "http:/nas.lan:4646",
+        "http://nas.lan:46460000",
+        "http://nas.lan:http",
+        "http://nas.lan:0",
+        "http://[::1",
+        "http://nas lan:4646",
+        "http://nas.lan:4646\n",
+        "unix:///run/nomad.sock",
+    ],
+)
+def test_what_is_no_url_of_a_server_is_refused(address):
+    line = problem(NOMAD_ADDR=address)
+
+    assert line == f"nomad:address: {address!r} is no address; write it as http://nas.homelab.local:4646"
+
+
+def test_the_scheme_of_vault_is_not_guessed():
+    assert "vault:address: 'vault.lan:8200' is no address" in problem(VAULT_ADDR="vault.lan:8200")
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"NOMAD_ADDR": "http://nas.lan:4646/ui/jobs"},
+        {"NOMAD_ADDR": "http://nas.lan/nomad"},
+        {"CONSUL_HTTP_ADDR": "nas.lan:8500/ui"},
+        {"VAULT_ADDR": "https://vault.lan:8200/v1/"},
+        {"VAULT_ADDR": "https://vault.lan:8200?x=1"},
+    ],
+)
+def test_the_address_of_a_page_is_refused(env):
+    assert "is no address of the API, but of a page: it ends with the port; write it as" in problem(**env)
+
+
+def test_a_password_in_an_address_is_refused_and_not_shown():
+    line = problem(CONSUL_HTTP_ADDR="http://me:hunter2@nas.lan:8500")
+
+    assert line.startswith("consul:address: has a user in it, and Consul takes a token: set consul:token")
+    assert "hunter2" not in line
+
+
+@pytest.mark.parametrize(
+    ("env", "address"),
+    [
+        ({"VAULT_ADDR": "https://proxy.lan/vault"}, "https://proxy.lan/vault"),
+        ({"VAULT_ADDR": "http://[::1]:8200"}, "http://[::1]:8200"),
+        ({"VAULT_ADDR": "http://my_vault:8200"}, "http://my_vault:8200"),
+    ],
+)
+def test_an_address_that_a_client_can_use_is_accepted(env, address):
+    assert providers(**env).vault.address == address
+
+
 def test_an_empty_address_is_a_missing_one():
     assert problem(VAULT_ADDR="") == (
         "vault:address: the address of Vault is missing: "

@@ -1,5 +1,6 @@
 import base64
 import json
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -146,7 +147,7 @@ def test_without_any_token_the_ways_to_log_in_are_named(ops, home):
 
 def test_a_vault_that_is_not_there_is_named(ops, home, vault_token, tmp_path):
     file = tmp_path / "Pulumi.dev.yaml"
-    file.write_text(file.read_text().replace("http://127.0.0.1:", "http://127.0.0.1:1#"))
+    file.write_text(re.sub(r"http://127\.0\.0\.1:\d+", "http://127.0.0.1:1", file.read_text()))
 
     assert "does not answer" in refusal(ops)
 
