@@ -11,6 +11,7 @@ from config import registry as registry_model
 from config.cache_place import cache_place_problems
 from config.contradictions import NAMESPACE, contradictions
 from config.host_paths import host_path_problems
+from config.job_tls import job_tls_problems
 from config.mirror_contradictions import mirror_contradictions
 from config.names import Names
 from config.problems import Problem, SettingsError, from_pydantic, suggestion
@@ -85,6 +86,7 @@ class Settings(Names):
             *mirror_contradictions(written),
             *shared_storage_problems(written),
             *host_path_problems(written),
+            *(job_tls_problems(providers, written) if providers else ()),
         ]
         if problems or providers is None:
             raise SettingsError(f"Pulumi.{stack}.yaml", problems)
