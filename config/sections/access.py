@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -36,6 +37,23 @@ def _bind(value: str) -> str:
     return value
 
 
+def _services_once(services: tuple[str, ...]) -> tuple[str, ...]:
+    _require_once(services)  # Consul refuses an intention with a source in it twice
+    return services
+
+
+def _machines_once(hosts: tuple[Host, ...]) -> tuple[Host, ...]:
+    # Each has commands of its own, named after both, and both would write one file.
+    _require_once([f"{host.address}:{host.port}".lower() for host in hosts])
+    return hosts
+
+
+def _require_once(names: Sequence[str]) -> None:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise ValueError(f"has {name} twice; remove one")
+
+
 Cidr = Annotated[str, AfterValidator(_cidr)]
 ServiceName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?$", max_length=128)]
 
@@ -49,11 +67,11 @@ class Access(Section):
     bind: Annotated[str, AfterValidator(_bind)] | None = Field(
         None, description="Address of the host, or Nomad host network, on which the ports listen."
     )
-    allowed_services: tuple[ServiceName, ...] = Field(
+    allowed_services: Annotated[tuple[ServiceName, ...], AfterValidator(_services_once)] = Field(
         ("traefik",),
         description="Services that Consul's intentions let through in a mesh; others are denied.",
     )
-    trusted_hosts: tuple[Host, ...] = Field(
+    trusted_hosts: Annotated[tuple[Host, ...], AfterValidator(_machines_once)] = Field(
         (), description="Machines whose Docker is to trust the CA of tls.mode registry; placed by SSH."
     )
 

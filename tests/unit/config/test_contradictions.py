@@ -156,6 +156,22 @@ REFUSED = {
         {"tls": {"mode": "registry"}, "access": {"trustedHosts": [{"address": "nas.lan"}]}},
         "access.trustedHosts[0].hostKey: is required",
     ),
+    "a machine that is trusted twice": (
+        {
+            "tls": {"mode": "registry"},
+            "access": {
+                "trustedHosts": [
+                    {"address": "nas.lan", "hostKey": HOST_KEY},
+                    {"address": "NAS.lan", "port": 22, "user": "me", "hostKey": HOST_KEY},
+                ]
+            },
+        },
+        "access.trustedHosts: has nas.lan:22 twice; remove one",
+    ),
+    "a service that is allowed twice": (
+        {"access": {"allowedServices": ["traefik", "web", "traefik"]}},
+        "access.allowedServices: has traefik twice; remove one",
+    ),
     "trusted hosts without an authority": (
         {"access": {"trustedHosts": [{"address": "nas.lan", "hostKey": HOST_KEY}]}},
         "access.trustedHosts: is for tls.mode registry only",
@@ -248,6 +264,12 @@ ACCEPTED = {
     },
     "a secret that the registry does not log": {
         "registry": {"config": {"log": {"level": "warn"}, "notifications": {"endpoints": [EVENTS]}}}
+    },
+    "two SSH servers of one machine": {
+        "tls": {"mode": "registry"},
+        "access": {
+            "trustedHosts": [{"address": "nas.lan", "hostKey": HOST_KEY, "port": port} for port in (22, 2222)]
+        },
     },
     "a host network": {"access": {"bind": "lan"}},
     "the exporter's default port without an exporter": {"registry": {"port": 5002}},
