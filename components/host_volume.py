@@ -99,25 +99,27 @@ def directory_script(args: HostVolumeArgs) -> str:
     """Write the script that makes the directory: the same however often it runs (POSIX sh, DSM's too).
 
     Everything inside is handed over only when the owner really changes: that walk is slow on a big store.
-    And only if it is a registry's: it would lock out whoever else has files there. What a file system or DSM
-    puts into a directory by itself counts for nothing.
+    And only if it is a registry's: owner and mode would lock out whoever else has files there. What a file
+    system or DSM puts into a directory by itself counts for nothing.
     """
-    directory, user = shlex.quote(str(args.path)), f"{args.owner.uid}:{args.owner.gid}"
+    directory = shlex.quote(str(args.path))
+    user, mode = f"{args.owner.uid}:{args.owner.gid}", args.owner.mode
     refusal = shlex.quote(
-        f"{args.path} does not belong to {user}, and what is in it is no registry's: nothing was changed. "
-        f"Set docker-registry:{args.setting} to a directory of its own; or, if all in it is to be the "
-        f"registry's, as root: chown -R {user} {directory}"
+        f"{args.path} does not belong to {user} with mode {mode}, and has files that are no registry's: "
+        f"nothing was changed. Set docker-registry:{args.setting} to a directory of its own; or, if they "
+        f"may be the registry's, as root: chown -R {user} {directory} && chmod {mode} {directory}"
     )
     return (
         f"set -eu\n"
         f"mkdir -p {directory}\n"
-        f'if [ "$(stat -c %u:%g {directory})" != {user} ]; then\n'
+        f"found=$(stat -c %u:%g:0%a {directory})\n"
+        f'if [ "$found" != {user}:{mode} ]; then\n'
         f"  if ls -A {directory} | grep -qvxF -e lost+found -e @eaDir -e '#recycle' -e '#snapshot' &&\n"
         f"    ! ls -d {directory}/{args.store} >/dev/null 2>&1; then\n"
         f"    printf '%s\\n' {refusal} >&2\n"
         f"    exit 1\n"
         f"  fi\n"
-        f"  chown -R {user} {directory}\n"
+        f'  [ "${{found%:*}}" = {user} ] || chown -R {user} {directory}\n'
+        f"  chmod {mode} {directory}\n"
         f"fi\n"
-        f"chmod {args.owner.mode} {directory}\n"
     )

@@ -10,8 +10,8 @@ from config.problems import Problem
 # What the system or Docker keeps there is no place for data (Filesystem Hierarchy Standard 3.0). On DSM
 # what begins with @ at the top of a disk is its own: /volume1/@docker has all of Docker's data.
 _SYSTEM = re.compile(
-    r"/(bin|boot|dev|etc|lib|lib32|lib64|libx32|proc|sbin|sys|usr|var/lib/(docker|containerd)|volume\d+/@[^/]+)"
-    r"(/|$)"
+    r"/(bin|boot|dev|etc|lib|lib32|lib64|libx32|proc|sbin|sys|usr/(?!(local|src)/)[^/]+"
+    r"|var/lib/(docker|containerd)|volume\d+/@[^/]+)(/|$)"
 )
 # Many programs keep their data next to each other there: a volume goes below.
 _SHARED = re.compile(r"/var/[^/]+")

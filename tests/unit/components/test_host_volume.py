@@ -113,18 +113,29 @@ def test_the_directory_script_can_run_twice_and_keeps_what_is_inside(make, tmp_p
     assert path.stat().st_mode & 0o777 == 0o710
 
 
-def test_a_directory_with_somebodys_files_keeps_its_owner_and_mode(make, other, tmp_path):
+@pytest.mark.parametrize("uid", [os.getuid() + 1, os.getuid()], ids=["another's", "the same user's"])
+def test_a_directory_with_somebodys_files_keeps_its_owner_and_mode(make, tmp_path, uid):
     path = tmp_path / "family's photos"
     (path / "2019").mkdir(parents=True)
     path.chmod(0o755)
 
-    ended, chown = make(path, owner=other)
+    ended, chown = make(path, owner=Owner(uid=uid, gid=os.getgid(), mode="0710"))
 
     assert ended.returncode == 1
     assert "nothing was changed. Set docker-registry:storage.path to a directory of its own" in ended.stderr
-    assert f"chown -R {other.uid}:{other.gid} {shlex.quote(str(path))}" in ended.stderr
+    directory = shlex.quote(str(path))
+    assert f"chown -R {uid}:{os.getgid()} {directory} && chmod 0710 {directory}" in ended.stderr
     assert chown == ""
     assert path.stat().st_mode & 0o777 == 0o755
+
+
+def test_what_is_in_a_directory_of_the_right_owner_and_mode_does_not_matter(make, tmp_path):
+    (tmp_path / "cache/quay").mkdir(parents=True)  # of a mirror that nobody has pulled from yet
+    (tmp_path / "cache").chmod(0o710)
+
+    ended, _ = make(tmp_path / "cache", owner=Owner(uid=os.getuid(), gid=os.getgid(), mode="0710"))
+
+    assert ended.returncode == 0
 
 
 @pytest.mark.parametrize("inside", [(), ("lost+found", "@eaDir"), ("docker/registry/v2/blobs", "notes")])

@@ -17,7 +17,8 @@ def problems(read_settings, **sections):
     [
         ("/etc/registry", "/etc"),
         ("//etc//registry/", "/etc"),
-        ("/usr/local/registry", "/usr"),
+        ("/usr/share/registry", "/usr/share"),
+        ("/usr/local", "/usr/local"),
         ("/proc/1/root", "/proc"),
         ("/lib64", "/lib64"),
         ("/var/lib/docker", "/var/lib/docker"),
@@ -32,7 +33,9 @@ def test_a_directory_of_the_system_is_refused_with_where_it_is(read_settings, pa
     assert f"is in {place}, which is the system's own{FORM}" in line
 
 
-@pytest.mark.parametrize("path", ["/", "/data", "/home", "/root/", "/volume1", "/var/lib", "/var/log"])
+@pytest.mark.parametrize(
+    "path", ["/", "/data", "/usr", "/home", "/root/", "/volume1", "/var/lib", "/var/log"]
+)
 def test_a_directory_that_others_share_is_refused(read_settings, path):
     [line] = problems(read_settings, storage={"path": path})
 
