@@ -51,7 +51,7 @@ class KeepSnapshots(Section):
 class Backup(Section):
     """Backups by restic to a second volume, or to a bucket."""
 
-    schedule: Schedule = Field("17 2 * * *", description="When it runs (cron).")
+    schedule: Schedule = Field("17 2 * * *", description="When it runs (cron, or as @daily).")
     volume: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,128}$")] | None = Field(
         None,
         description="Host volume for the backups, on the same machine and best on other disks; "

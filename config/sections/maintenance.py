@@ -47,7 +47,7 @@ Age = Annotated[str, AfterValidator(_age)]
 class GarbageCollection(Section):
     """Removal of what no image uses any more."""
 
-    schedule: Schedule = Field("17 4 * * 0", description="When it runs (cron).")
+    schedule: Schedule = Field("17 4 * * 0", description="When it runs (cron, or as @daily).")
     delete_untagged: bool = Field(
         False,
         description="Remove images without a tag too (3.x: 2.x would remove parts of multi-arch images).",

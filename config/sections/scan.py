@@ -14,7 +14,7 @@ Severity = Literal["low", "medium", "high", "critical"]
 class Scan(Section):
     """Scans of the newest images by Trivy."""
 
-    schedule: Schedule = Field("17 5 * * *", description="When it runs (cron).")
+    schedule: Schedule = Field("17 5 * * *", description="When it runs (cron, or as @daily).")
     image: str = Field("aquasec/trivy:0.74.0", min_length=1, description="Image with Trivy.")
     newest: int = Field(1, ge=1, description="How many of the newest tags of each repository.")
     scanners: tuple[Scanner, ...] = Field(

@@ -40,7 +40,9 @@ class Storage(Section):
         "none", alias="class", description="Storage class: a directory between `root` and the volume."
     )
     path: AbsolutePath | None = Field(
-        None, description="Directory of the volume, instead of the one that root, class and volume make."
+        None,
+        description="Directory of the volume, instead of the one that root, class and volume make: for the "
+        "registry alone, at least two levels deep.",
     )
     owner: Owner = Field(Owner(), description="Owner and mode of the directory.")
     host: Host | None = Field(
