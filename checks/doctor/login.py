@@ -10,6 +10,7 @@ from checks.docker_login import Login, docker_config_file, stored_login
 from checks.doctor.facts import Facts
 from checks.doctor.finding import Finding, failure, not_looked_at, ok
 from checks.errors import CheckError
+from config.names import Names
 
 _TIMEOUT = 5  # seconds
 
@@ -70,10 +71,14 @@ def login_at(facts: Facts, address: str) -> Login | None:
     return stored_login(docker_config_file(facts.env), address)
 
 
+def speaks_plain(names: Names, address: str) -> bool:
+    """Whether there is no TLS at an address; Traefik's own has it, also if it is all that there is."""
+    return names.tls.mode != "registry" and address != names.traefik_address
+
+
 def client_of(facts: Facts, address: str) -> httpx.Client:
     """Make a client that gives a log-in to whom docker would give it. Raises CheckError otherwise."""
-    settings = facts.settings
-    plain = address == settings.registry_address and settings.tls.mode != "registry"
+    plain = speaks_plain(facts.settings, address)
     unverified = takes_unverified(facts.engine(), address, facts.addresses())
     if plain and not unverified:
         raise CheckError(f"{address} speaks plain HTTP, where docker gives no password")

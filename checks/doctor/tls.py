@@ -1,12 +1,12 @@
 """The certificates that clients meet: their name, their end, and who trusts them."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from checks.certificate import Certificate, NotTrusted, docker_trust, require_trusted
 from checks.docker_engine import takes_unverified
 from checks.doctor.facts import Facts, host_of
 from checks.doctor.finding import Finding, failure, not_looked_at, ok, warning
+from checks.doctor.login import speaks_plain
 from checks.errors import CheckError
 from checks.status import authority_trust
 from config.names import Names
@@ -133,12 +133,10 @@ def _first(facts: Facts) -> Certificate:
     return facts.certificate()
 
 
-def _addresses(names: Names) -> Iterator[str]:
+def _addresses(names: Names) -> list[str]:
     """Give the addresses that docker is to reach by TLS, or with mode plain at all."""
-    if names.tls.mode != "traefik":
-        yield names.registry_address
-    if names.traefik_address:
-        yield names.traefik_address
+    plain_too = names.tls.mode == "plain"
+    return [each for each in names.client_addresses if plain_too or not speaks_plain(names, each)]
 
 
 def _place(address: str) -> tuple[str, int]:

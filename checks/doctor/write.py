@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
@@ -12,11 +13,20 @@ import httpx
 from checks.docker_login import Login
 from checks.doctor.facts import Facts
 from checks.doctor.finding import Finding, failure, not_looked_at, ok, warning
-from checks.doctor.login import client_of, login_at
+from checks.doctor.login import client_of, login_at, speaks_plain
 from checks.errors import CheckError
 
 _TAG, _TYPE = "doctor-probe", "application/vnd.oci.image.manifest.v1+json"
+_CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 _REPOSITORY = "doctor/probe"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Left:
+    """A part of the image that is still there, and why."""
+
+    what: str
+    forbidden: bool  # the log-in may not delete
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +37,7 @@ class Probe:
     problem: str | None
     read_only: bool
     location: str | None  # of an upload, as the registry sent it
-    left: str | None  # what could not be deleted
+    left: _Left | None  # what could not be deleted
 
 
 def image_moves(facts: Facts) -> Finding:
@@ -35,7 +45,8 @@ def image_moves(facts: Facts) -> Finding:
 
     Symptom: `docker push` fails, though the log-in works.
 
-    Cause: The registry is read-only, may not write its volume, has no room, or the log-in may not push.
+    Cause: The registry is read-only, may not write its volume, has no room, or the log-in may not push or
+    delete.
 
     Fix: what the message names; the registry's log has the reason of a 500.
     """
@@ -46,9 +57,10 @@ def image_moves(facts: Facts) -> Finding:
             return failure(what, facts.ops("thaw --yes"))
         allocation = facts.allocation()
         return failure(what, facts.nomad("alloc logs -stderr", allocation["ID"]) if allocation else facts.why)
-    if left := [probe for probe in found if probe.left]:
-        what = "; ".join(f"{probe.address}: {probe.left}" for probe in left)
-        return warning(what, f"set registry.config.storage.delete.enabled: true, then: {facts.up}")
+    if left := {probe.address: probe.left for probe in found if probe.left}:
+        what = "; ".join(f"{address}: {each.what}" for address, each in left.items())
+        forbidden = [address for address, each in left.items() if each.forbidden]
+        return warning(what, _log_in(facts, forbidden[0]) if forbidden else _allow(facts))
     return ok(f"an image was pushed, pulled and deleted at {' and '.join(probe.address for probe in found)}")
 
 
@@ -91,6 +103,25 @@ def _by_settings(facts: Facts) -> Finding:
     return not_looked_at("http.relativeurls is off, so the proxy decides; --write shows it")
 
 
+def _allow(facts: Facts) -> str:
+    setting = "pulumi config set --path docker-registry:registry.config.storage.delete.enabled true"
+    return f"{setting} --stack {facts.settings.stack}\n{facts.up}"
+
+
+def _log_in(facts: Facts, address: str) -> str:
+    """Log in as somebody who may delete."""
+    auth = facts.settings.auth
+    if auth.mode != "vault":
+        return f"docker login {address}   # as somebody who may delete"
+    grants = [
+        name
+        for name, grant in auth.grants.items()
+        if any({"push", "delete"} <= set(actions) for actions in grant.repositories.values())
+    ]
+    login = facts.ops(f"login {min(grants, default='GRANT')}")
+    return f"{login}   # a grant with push and delete"
+
+
 def _relative(facts: Facts) -> str:
     setting = "pulumi config set --path docker-registry:registry.config.http.relativeurls true"
     return f"{setting} --stack {facts.settings.stack}\n{facts.up}"
@@ -127,21 +158,14 @@ class _StepError(Exception):
 
 
 def _probe(client: httpx.Client, address: str, repository: str) -> Probe:
-    location, problem, left, read_only = None, None, None, False
-    content = secrets.token_bytes(64)  # new each time, so that it is really written
-    layer, config = _digest(content), _digest(b"{}")
-    manifest = json.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": _TYPE,
-            "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": config, "size": 2},
-            "layers": [{"mediaType": "application/octet-stream", "digest": layer, "size": len(content)}],
-        }
-    ).encode()
+    location, problem, read_only = None, None, False
+    # New each time: so they are really written, and no other image loses them when they are deleted.
+    content, config = secrets.token_bytes(64), json.dumps({"probe": secrets.token_hex(32)}).encode()
+    layer, manifest = _digest(content), _manifest(config, content)
     base = f"/v2/{repository}"
     try:
-        location = _push(client, base, layer, content)
-        _push(client, base, config, b"{}")
+        location = _push(client, base, content)
+        _push(client, base, config)
         _step(
             "push", client.put(f"{base}/manifests/{_TAG}", content=manifest, headers={"Content-Type": _TYPE})
         )
@@ -149,24 +173,54 @@ def _probe(client: httpx.Client, address: str, repository: str) -> Probe:
         blob = _step("pull", client.get(f"{base}/blobs/{layer}", follow_redirects=True)).content
         if (pulled, blob) != (manifest, content):
             problem = "what was pulled is not what was pushed"
-        for path in (f"manifests/{_digest(manifest)}", f"blobs/{layer}", f"blobs/{config}"):
-            deleted = client.delete(f"{base}/{path}")
-            if not deleted.is_success and left is None:
-                left = f"{repository}/{path} cannot be deleted ({deleted.status_code})"
     except _StepError as error:
         problem, read_only = str(error), error.read_only
     except httpx.TransportError as error:
         problem = str(error) or type(error).__name__
+    finally:
+        pushed = (f"manifests/{_digest(manifest)}", f"blobs/{layer}", f"blobs/{_digest(config)}")
+        left = _delete(client, repository, pushed)
     return Probe(address=address, problem=problem, read_only=read_only, location=location, left=left)
 
 
-def _push(client: httpx.Client, base: str, digest: str, content: bytes) -> str:
+def _manifest(config: bytes, layer: bytes) -> bytes:
+    return json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": _TYPE,
+            "config": _descriptor(_CONFIG_TYPE, config),
+            "layers": [_descriptor("application/octet-stream", layer)],
+        }
+    ).encode()
+
+
+def _descriptor(kind: str, content: bytes) -> dict[str, str | int]:
+    return {"mediaType": kind, "digest": _digest(content), "size": len(content)}
+
+
+def _delete(client: httpx.Client, repository: str, paths: Iterable[str]) -> _Left | None:
+    """Delete what is there of these; the first that stays."""
+    left = None
+    for path in paths:
+        what = f"{repository}/{path} cannot be deleted"
+        try:
+            status = client.delete(f"/v2/{repository}/{path}").status_code
+        except httpx.TransportError as error:
+            return left or _Left(what=f"{what}: {error or type(error).__name__}", forbidden=False)
+        forbidden = status in (401, 403)
+        reason = ", the log-in may not" if forbidden else ""
+        if status not in (202, 404):
+            left = left or _Left(what=f"{what} ({status}{reason})", forbidden=forbidden)
+    return left
+
+
+def _push(client: httpx.Client, base: str, content: bytes) -> str:
     """Push a blob; the Location of its upload (OCI distribution specification, "Pushing blobs")."""
     location = _step("push", client.post(f"{base}/blobs/uploads/")).headers["Location"]
     place = urlsplit(urljoin(str(client.base_url), location))
     # To where the client came from, wherever the Location leads.
     query = f"{place.query}&" if place.query else ""
-    _step("push", client.put(f"{place.path}?{query}digest={digest}", content=content))
+    _step("push", client.put(f"{place.path}?{query}digest={_digest(content)}", content=content))
     return str(location)
 
 
@@ -181,19 +235,17 @@ def _digest(content: bytes) -> str:
 
 
 def _repository(login: Login | None) -> str:
-    """Choose where to push: with a token, a repository that it opens for that."""
+    """Choose where to push: with a token, a repository that it opens for that, if it can for deletes too."""
     token = login.token if login else None
     if token is None:
         return _REPOSITORY
     payload = token.split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    for access in claims.get("access", ()):
-        if "push" in access["actions"]:
-            return str(access["name"])
-    raise CheckError("docker's token may push nowhere: log in with a grant that pushes")
+    opened = [access for access in claims.get("access", ()) if "push" in access["actions"]]
+    if not opened:
+        raise CheckError("docker's token may push nowhere: log in with a grant that pushes")
+    return str(max(opened, key=lambda access: "delete" in access["actions"])["name"])
 
 
 def _origin(facts: Facts, address: str) -> tuple[str, str]:
-    settings = facts.settings
-    plain = address == settings.registry_address and settings.tls.mode != "registry"
-    return ("http" if plain else "https"), address
+    return ("http" if speaks_plain(facts.settings, address) else "https"), address

@@ -4,10 +4,11 @@ import json
 import pytest
 
 from checks.doctor.facts import Facts
-from checks.doctor.login import login_asked_for, login_works
+from checks.doctor.login import login_asked_for, login_works, speaks_plain
 
 INSECURE = {"RegistryConfig": {"IndexConfigs": {}, "InsecureRegistryCIDRs": ["127.0.0.0/8"]}}
 SERVICE = "/v1/health/service/registry"
+BUCKET = {"driver": "s3", "s3": {"bucket": "images", "region": "eu-central-1"}}
 
 
 def pair(user):
@@ -75,6 +76,24 @@ def test_no_password_is_sent_where_docker_would_send_none(registry, monkeypatch)
     found, address = registry(200, {"auth": pair("alice")})
 
     assert found.what == f"{address} speaks plain HTTP, where docker gives no password"
+
+
+@pytest.mark.parametrize(
+    ("tls", "count", "plain"),
+    [
+        ({"mode": "traefik"}, 1, {"registry.homelab.local:5000": True, "registry.homelab.local": False}),
+        ({"mode": "traefik"}, 2, {"registry.homelab.local": False}),
+        ({"mode": "registry"}, 1, {"registry.homelab.local:5000": False, "registry.homelab.local": False}),
+        ({"mode": "plain", "allowPlain": True}, 1, {"registry.homelab.local:5000": True}),
+    ],
+)
+def test_passwords_go_in_clear_only_where_there_is_no_tls(read_settings, tls, count, plain):
+    registry = {"count": count, "redis": {"address": "redis.lan:6379"}}
+    shared = {"registry": registry, "storage": BUCKET} if count > 1 else {}
+
+    settings = read_settings(tls=tls, **shared)
+
+    assert {address: speaks_plain(settings, address) for address in settings.client_addresses} == plain
 
 
 @pytest.fixture

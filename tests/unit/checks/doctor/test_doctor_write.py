@@ -123,6 +123,39 @@ def test_an_image_that_cannot_be_deleted_is_a_warning(write, registry):
     assert "storage.delete.enabled" in found.fix
 
 
+def test_no_part_of_the_image_is_one_that_another_image_may_have(write, registry):
+    for _ in range(2):
+        write(image_moves)
+
+    deleted = [path for command, path, _ in registry.asked if command == "DELETE"]
+    assert len(set(deleted)) == len(deleted) == 2 * 3
+
+
+def test_an_image_that_comes_back_changed_or_only_in_part_is_deleted_too(write, registry):
+    registry.spoil = b"x"
+    assert write(image_moves).state == "failure"
+    registry.refuse["GET"] = 500
+    assert write(image_moves).state == "failure"
+
+    assert [path for path in registry.kept if "sha256:" in path] == []
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_log_in_that_may_not_delete_is_named_as_the_reason(write, registry, tmp_path, status):
+    registry.refuse["DELETE"] = status
+    log_in(registry, tmp_path, {"name": "ci/app", "actions": ["pull", "push"]})
+    grants = {
+        "ci": {"repositories": {"ci/app": ["pull", "push"]}},
+        "cleaner": {"repositories": {"ci/app": ["pull", "push", "delete"]}},
+    }
+
+    found = write(image_moves, auth={"mode": "vault", "grants": grants})
+
+    assert f"cannot be deleted ({status}, the log-in may not)" in found.what
+    assert found.fix == "python -m ops login cleaner --stack dev   # a grant with push and delete"
+    assert write(image_moves).fix.startswith("docker login localhost:")
+
+
 def test_a_location_that_leads_elsewhere_is_a_failure_and_nothing_is_sent_there(write, registry):
     registry.location = "http://registry.internal:5000"
 
@@ -153,16 +186,24 @@ def test_without_a_push_the_settings_tell_where_locations_lead(look, http, state
     assert look(location_right, sections={"registry": {"config": {"http": http}}}).state == state
 
 
-def test_a_token_pushes_to_a_repository_that_it_opens(write, registry, tmp_path):
-    claims = {
-        "access": [{"name": "base/os", "actions": ["pull"]}, {"name": "ci/app", "actions": ["pull", "push"]}]
-    }
-    token = f"e30.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.x"
+def log_in(registry, folder, *access):
+    """Let docker have a token that opens this."""
+    claims = base64.urlsafe_b64encode(json.dumps({"access": access}).encode()).decode().rstrip("=")
+    token = f"e30.{claims}.x"
     entry = {f"localhost:{registry.server_port}": {"registrytoken": token}}
-    (tmp_path / "config.json").write_text(json.dumps({"auths": entry}))
+    (folder / "config.json").write_text(json.dumps({"auths": entry}))
+    return token
 
-    write(
-        image_moves, auth={"mode": "vault", "grants": {"ci": {"repositories": {"ci/app": ["pull", "push"]}}}}
-    )
 
-    assert ("POST", "/v2/ci/app/blobs/uploads/", f"Bearer {token}") in registry.asked
+def test_a_token_pushes_to_a_repository_that_it_opens_for_deletes_if_there_is_one(write, registry, tmp_path):
+    grants = {"mode": "vault", "grants": {"ci": {"repositories": {"ci/app": ["pull", "push"]}}}}
+    access = [
+        {"name": "base/os", "actions": ["pull"]},
+        {"name": "ci/app", "actions": ["pull", "push"]},
+        {"name": "ci/tmp", "actions": ["pull", "push", "delete"]},
+    ]
+
+    for repository, opened in (("ci/app", access[:2]), ("ci/tmp", access)):
+        token = log_in(registry, tmp_path, *opened)
+        write(image_moves, auth=grants)
+        assert ("POST", f"/v2/{repository}/blobs/uploads/", f"Bearer {token}") in registry.asked
