@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from checks.doctor.facts import Facts
 from checks.doctor.finding import Finding, failure, not_looked_at, ok, warning
 from checks.errors import AnswerError
-from config.settings import Settings
 from jobs.tasks.refresh_jwks import canonical
 
 _PATH = re.compile(r'path\s+"(?P<path>[^"]+)"\s*\{')
@@ -44,7 +43,10 @@ def secrets_closed(facts: Facts) -> Finding:
     """
     vault, settings = facts.servers.vault, facts.settings
     names: list[str] = vault.get("/v1/sys/policies/acl", list="true")["data"]["keys"]
-    own = _own(settings) | set(vault.get("/v1/auth/token/lookup-self")["data"]["policies"]) | {"root"}
+    mine = vault.get("/v1/auth/token/lookup-self")["data"]
+    # Everybody has `default`, so it is not the deployer's own.
+    deployer = {*mine["policies"], *(mine.get("identity_policies") or ())} - {"default"}
+    own = settings.job_names | deployer | {"root"}
     found = {}
     for name in sorted(set(names) - own):
         text = vault.get(f"/v1/sys/policies/acl/{name}")["data"]["policy"]
@@ -131,11 +133,6 @@ def _covers(pattern: str, path: str) -> bool:
     glob = pattern.endswith("*")
     text = re.escape(pattern.removesuffix("*")).replace(r"\+", "[^/]+")
     return re.fullmatch(text + (".*" if glob else ""), path) is not None
-
-
-def _own(settings: Settings) -> set[str]:
-    """Name the policies that the program makes for these secrets."""
-    return {settings.registry.name, settings.keys_job, settings.pull_job, settings.maintenance_job("backup")}
 
 
 def _lost(facts: Facts, key: str) -> str | None:

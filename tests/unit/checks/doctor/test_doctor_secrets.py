@@ -88,12 +88,15 @@ def test_old_words_and_comments_in_policies_are_understood():
 def policies(look):
     """What the check finds if Vault has these policies beside its own."""
 
-    def run(mine=("deployer",), **others):
+    def run(token=None, **others):
         own = {"root": "", "docker-registry": f'path "{PATH}" {{ capabilities = ["read"] }}'}
         known = {**own, **others}
         answers = {
             "/v1/sys/policies/acl": {"status": 200, "body": {"data": {"keys": list(known)}}},
-            "/v1/auth/token/lookup-self": {"status": 200, "body": {"data": {"policies": list(mine)}}},
+            "/v1/auth/token/lookup-self": {
+                "status": 200,
+                "body": {"data": token or {"policies": ["default", "deployer"]}},
+            },
         }
         for name, policy in known.items():
             answers[f"/v1/sys/policies/acl/{name}"] = {"status": 200, "body": {"data": {"policy": policy}}}
@@ -115,8 +118,25 @@ def test_a_policy_of_somebody_else_that_reads_the_secrets_is_a_warning(policies)
     assert found.fix.startswith("vault policy read -address=http://127.0.0.1:8200 homepage")
 
 
-def test_the_programs_own_policies_and_the_deployers_are_not_somebody_elses(policies):
-    assert policies(deployer=WIDE).state == "ok"
+@pytest.mark.parametrize("kind", ["mirrors", "gc", "gc-dry-run", "backup", "snapshots", "keys", "pull"])
+def test_the_programs_own_policies_are_not_somebody_elses(policies, kind):
+    assert policies(**{f"docker-registry-{kind}": WIDE}).state == "ok"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        {"policies": ["default", "deployer"], "identity_policies": None},
+        {"policies": ["default"], "identity_policies": ["deployer"]},
+    ],
+    ids=["its own", "its entity's"],
+)
+def test_the_policies_of_who_deploys_are_not_somebody_elses(policies, token):
+    assert policies(token, deployer=WIDE).state == "ok"
+
+
+def test_a_policy_that_everybody_has_is_not_the_deployers_own(policies):
+    assert policies(default=WIDE).what.startswith("policy default reads ")
 
 
 def test_a_token_that_may_not_see_policies_leaves_it_unknown(look):
