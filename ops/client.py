@@ -21,7 +21,7 @@ from ops.stack import Stack
 Model = TypeVar("Model", bound=BaseModel)
 
 # What of section `registry` names and addresses are made of; the rest is for who deploys.
-_REGISTRY_KEYS = ("name", "hostname", "port")
+_REGISTRY_KEYS = ("name", "hostname", "port", "count", "scaling")
 # The same of a mirror; its user and password are for its upstream.
 _MIRROR_KEYS = ("name", "upstream", "hostname", "port", "auth")
 
@@ -64,7 +64,7 @@ class Client:
         registry = _validate(Registry, "registry", picked, problems)
         tls = _validate(Tls, "tls", _section(config, "tls", problems), problems)
         auth = _validate(_Auth, "auth", _section(config, "auth", problems), problems)
-        mirrors = _validate(Mirrors, "mirrors", _mirrors(config), problems)
+        mirrors = _validate(Mirrors, "mirrors", _mirrors(config, problems), problems)
         # Everything but the token, which is the deployer's: a person's own is in the environment.
         shared = {key: text for key, text in config.items() if isinstance(text, str) and key != "vault:token"}
         vault = endpoint(VAULT, shared, os.environ, problems)
@@ -84,13 +84,7 @@ class Client:
 
 def _section(config: Mapping[str, Any], key: str, problems: list[Problem]) -> dict[str, Any]:
     full_key = f"{NAMESPACE}:{key}"
-    value = config.get(full_key) or {}
-    try:
-        mapping = (
-            json.loads(value) if isinstance(value, str) else value
-        )  # `pulumi config set` keeps JSON as text
-    except ValueError:
-        mapping = None
+    mapping = _written(config, full_key, problems) or {}
     if not isinstance(mapping, dict):
         problems.append(Problem(full_key, "is not a mapping of keys to values"))
         return {}
@@ -101,10 +95,19 @@ def _section(config: Mapping[str, Any], key: str, problems: list[Problem]) -> di
     return mapping
 
 
-def _mirrors(config: Mapping[str, Any]) -> list[Any]:
+def _written(config: Mapping[str, Any], full_key: str, problems: list[Problem]) -> Any:
+    """Read a section; `pulumi config set` keeps JSON as text."""
+    value = config.get(full_key)
+    try:
+        return json.loads(value) if isinstance(value, str) and value else value
+    except ValueError:
+        problems.append(Problem(full_key, "is no JSON"))
+        return None
+
+
+def _mirrors(config: Mapping[str, Any], problems: list[Problem]) -> list[Any]:
     """Read the mirrors without what is encrypted; a whole list that is encrypted counts as none."""
-    value = config.get(f"{NAMESPACE}:mirrors") or []
-    written = json.loads(value) if isinstance(value, str) else value
+    written = _written(config, f"{NAMESPACE}:mirrors", problems)
     return [
         {key: each[key] for key in _MIRROR_KEYS if key in each} if isinstance(each, dict) else each
         for each in (written if isinstance(written, list) else ())

@@ -40,6 +40,13 @@ def test_a_section_that_was_set_as_json_text_is_read(client_machine):
     assert read().grants == ("ci-app",)
 
 
+@pytest.mark.parametrize("shared", [{"count": 2}, {"scaling": {"min": 1, "max": 3}}])
+def test_several_instances_have_no_port_of_their_own(client_machine, shared):
+    client_machine(registry={"hostname": "images.lan", **shared})
+
+    assert read().names.client_addresses == ("images.lan",)
+
+
 def test_a_stack_file_without_sections_has_the_defaults(client_machine):
     client_machine()
 
@@ -85,6 +92,18 @@ def test_everything_that_is_wrong_is_one_report(client_machine, tmp_path):
         "docker-registry:tls.mode",
     ]
     assert "encrypt only the secrets in it" in str(error.value)
+
+
+def test_text_that_is_no_json_is_in_the_report(client_machine):
+    client_machine(mirrors="[{name: hub}", tls="{mode")
+
+    with pytest.raises(SettingsError) as error:
+        read()
+
+    assert [(problem.key, problem.message) for problem in error.value.problems] == [
+        ("docker-registry:mirrors", "is no JSON"),
+        ("docker-registry:tls", "is no JSON"),
+    ]
 
 
 def test_a_stack_without_a_file_here_is_refused(client_machine):
