@@ -27,7 +27,7 @@ def read_store(
     evaluation = nomad.post("/v1/jobs", {"Job": to_api(job)}, namespace=namespace)["EvalID"]
     task = job.task_groups[0].tasks[0].name
     try:
-        text = JobRun(nomad=nomad, namespace=namespace, job=job.id, evaluation=evaluation).output(task)
+        text = JobRun(nomad=nomad, namespace=namespace, job=job.id, evaluation=evaluation).answer(task)
     finally:
         nomad.delete(f"/v1/job/{job.id}", namespace=namespace, purge="true")
     try:

@@ -1,7 +1,7 @@
 """`ops backup`: take, list and try out backups."""
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import typer
@@ -62,15 +62,17 @@ def ask_backups(nomad: Server, settings: Settings, **meta: str) -> Any:
     """Run the job that tells of the backups; the document that it prints. Raises CheckError."""
     job = settings.maintenance_job("snapshots")
     run = JobRun.dispatched(nomad, job, settings.registry.namespace, meta)
-    return json.loads(run.answer(SNAPSHOTS))
+    try:
+        return json.loads(run.answer(SNAPSHOTS))
+    except ValueError:
+        raise CheckError(
+            f"Nomad at {nomad.address}: the log of job {run.job} ends too early: run this again"
+        ) from None
 
 
 def local_time(text: str) -> str:
-    """Write a time of restic's, which has nanoseconds, in local time."""
-    whole, _, zone = text.partition(".")
-    offset = zone.lstrip("0123456789") if zone else ""
-    moment = datetime.fromisoformat(whole.removesuffix("Z") + (offset.replace("Z", "+00:00") or "+00:00"))
-    return f"{moment.astimezone(UTC).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    """Write a time of restic's in local time."""
+    return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
 
 def _run_periodic(stack: str | None, kind: str, task: str) -> None:

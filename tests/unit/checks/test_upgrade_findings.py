@@ -13,6 +13,7 @@ EMPTY = {"kind": "empty", "path": "docker/registry/v2/blobs/sha256/aa/aa/data"}
 NO_LAYERS = {"kind": "no layers", "repository": "ci/app"}
 UNREADABLE = {"kind": "unreadable", "repository": "ci/app", "digest": DIGEST, "tags": []}
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"
+FORBIDDEN = {"status": 403, "body": "Permission denied"}
 
 
 class Nomad:
@@ -21,6 +22,7 @@ class Nomad:
     def __init__(self, servers):
         self.servers, self.submitted, self.gone = servers, [], []
         self.found, self.summary, self.state, self.log = [], SUMMARY, "complete", None
+        self.may_read_logs = True
 
     def server(self, settings):
         lines = [*self.found, {"summary": self.summary}]
@@ -46,7 +48,7 @@ class Nomad:
         answers = {
             "/v1/jobs": submit,
             "/v1/allocation/a1": ok(allocation),
-            "/v1/client/fs/logs/a1?type=stdout": ok(log),
+            "/v1/client/fs/logs/a1?type=stdout": ok(log) if self.may_read_logs else FORBIDDEN,
             "/v1/client/fs/logs/a1?type=stderr": ok("cannot read the store: no such file\n"),
         }
         return self.servers(settings, answers).nomad
@@ -214,3 +216,11 @@ def test_a_log_that_ends_too_early_is_no_clean_store(check, nomad):
         nomad.log = log
         with pytest.raises(CheckError, match="ends too early: run this again"):
             check()
+
+
+def test_a_token_that_may_not_read_logs_is_told_the_right_that_it_lacks(check, nomad):
+    nomad.may_read_logs = False
+
+    with pytest.raises(CheckError, match='needs `read-logs` in namespace "default"'):
+        check()
+    assert len(nomad.gone) == 1

@@ -3,7 +3,9 @@ import time
 import pytest
 
 from checks.errors import CheckError
-from ops.backup import local_time, require_backup
+from checks.job_run import JobRun
+from checks.servers import Server
+from ops.backup import ask_backups, local_time, require_backup
 from ops.restore import lines
 
 SNAPSHOT = {"id": "1a2b3c4d5e6f", "time": "2026-11-01T02:17:00.123456789Z", "tags": []}
@@ -54,6 +56,18 @@ def test_of_many_tags_the_first_are_named():
     assert told({"ci/app": change(gone=[f"v{number}" for number in range(13)])})[-1] == (
         "    go: v0, v1, v2, v3, v4, v5, v6, v7, v8, v9 and 3 more"
     )
+
+
+@pytest.mark.parametrize("log", ["", '[{"id": "1a2b'])
+def test_a_list_of_snapshots_that_ends_too_early_is_an_error(read_settings, monkeypatch, log):
+    settings = read_settings(maintenance={"backup": {}})
+    nomad = Server(settings.providers.nomad, None)
+    run = JobRun(nomad=nomad, namespace="default", job="docker-registry-snapshots/1", evaluation="e1")
+    monkeypatch.setattr(JobRun, "dispatched", lambda *_: run)
+    monkeypatch.setattr(JobRun, "answer", lambda *_: log)
+
+    with pytest.raises(CheckError, match="log of job docker-registry-snapshots/1 ends too early: run this"):
+        ask_backups(nomad, settings)
 
 
 def test_a_stack_without_backups_is_told_how_to_get_them(read_settings):
