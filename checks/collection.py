@@ -8,6 +8,7 @@ from urllib.parse import quote
 from checks.errors import AnswerError, CheckError
 from checks.job_run import JobRun
 from checks.servers import Server
+from checks.task_log import task_log
 from config.settings import Settings
 
 Said = Callable[[str, str], None]  # gets a task's name and a line that it wrote
@@ -73,15 +74,7 @@ def _tell(run: JobRun, log: tuple[str, str, str], seen: dict[tuple[str, str, str
     """Hand over the whole lines of a task's log that are new."""
     allocation, task, kind = log
     try:
-        text = run.nomad.text(
-            f"/v1/client/fs/logs/{allocation}",
-            namespace=run.namespace,
-            task=task,
-            type=kind,
-            origin="start",
-            offset=seen.get(log, 0),
-            plain="true",
-        )
+        text = task_log(run.nomad, run.namespace, allocation, task, kind, offset=seen.get(log, 0))
     except AnswerError:
         return  # none yet; or the token may not read logs, and the run goes on without
     whole = text[: text.rfind("\n") + 1]
@@ -98,7 +91,7 @@ def _require_place(run: JobRun, allocations: Sequence[object]) -> None:
     if evaluation.get("FailedTGAllocs"):
         raise CheckError(
             f"Nomad at {run.nomad.address}: job {run.job}: Nomad found no place for it; "
-            f"`nomad job status -namespace={run.namespace} {run.job}` says why"
+            f"`nomad job status -address={run.nomad.address} -namespace={run.namespace} {run.job}` says why"
         )
 
 

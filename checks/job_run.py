@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from checks.errors import AnswerError, CheckError
 from checks.servers import Server
+from checks.task_log import task_log
 
 _POLL_SECONDS = 0.5
 _REASONS = 25  # lines of a failed task that are worth reading
@@ -95,16 +96,19 @@ class JobRun:
         time.sleep(_POLL_SECONDS)
 
     def _stuck(self, what: str) -> CheckError:
+        address = self.nomad.address
         return CheckError(
-            f"Nomad at {self.nomad.address}: job {self.job}: {what}; "
-            f"`nomad job status -namespace={self.namespace} {self.job}` says why"
+            f"Nomad at {address}: job {self.job}: {what}; "
+            f"`nomad job status -address={address} -namespace={self.namespace} {self.job}` says why"
         )
 
     def _failed(self, allocation: Mapping[str, Any]) -> CheckError:
         states = allocation["TaskStates"] or {}
-        task, state = next(
-            ((task, state) for task, state in states.items() if state["Failed"]), ("", {"Events": []})
-        )
+        failed = [task for task, state in states.items() if state["Failed"]]
+        if not failed:  # its machine went away, or somebody stopped it
+            reason = allocation["ClientDescription"] or allocation["DesiredDescription"] or "no reason given"
+            return self._stuck(f"its allocation is {allocation['ClientStatus']} ({reason})")
+        task, state = failed[0], states[failed[0]]
         told = (self._log(allocation["ID"], task, "stderr") or "").splitlines()
         told = told or [event["DisplayMessage"] for event in state["Events"] or ()][-3:]
         words = "\n".join(f"  {line}" for line in told[-_REASONS:])
@@ -116,14 +120,7 @@ class JobRun:
     def _log(self, allocation: str, task: str, kind: str) -> str | None:
         """Read all that a task wrote, nothing before it starts; None if the token may not read logs."""
         try:
-            return self.nomad.text(
-                f"/v1/client/fs/logs/{allocation}",
-                namespace=self.namespace,
-                task=task,
-                type=kind,
-                origin="start",
-                plain="true",
-            )
+            return task_log(self.nomad, self.namespace, allocation, task, kind)
         except AnswerError as error:
             if error.status in (404, 500):
                 return ""

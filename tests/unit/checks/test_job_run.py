@@ -17,7 +17,8 @@ def allocation(status, **failed):
         task: {"Failed": True, "Events": [{"DisplayMessage": event} for event in events]}
         for task, events in failed.items()
     }
-    return {"ID": "a1", "ClientStatus": status, "TaskStates": {"thaw": {"Failed": False}, **states}}
+    told = {"ClientDescription": f"it is {status}", "DesiredDescription": ""}
+    return {"ID": "a1", "ClientStatus": status, **told, "TaskStates": {"thaw": {"Failed": False}, **states}}
 
 
 @pytest.fixture
@@ -83,11 +84,22 @@ def test_a_task_that_never_started_is_told_in_nomads_words(dispatched, answers):
         dispatched().output("restore")
 
 
+def test_an_allocation_that_is_lost_with_its_machine_is_told_without_a_task(dispatched, answers):
+    answers[ALLOCATION] = ok(allocation("lost"))
+
+    with pytest.raises(CheckError) as caught:
+        dispatched().output("restore")
+    assert str(caught.value) == (
+        f"Nomad at http://127.0.0.1:4646: job {CHILD}: its allocation is lost (it is lost); "
+        f"`nomad job status -address=http://127.0.0.1:4646 -namespace=default {CHILD}` says why"
+    )
+
+
 def test_a_run_without_a_place_does_not_wait_for_one(dispatched, answers):
     answers[ALLOCATIONS] = ok([])
     answers["/v1/evaluation/e1"] = ok({"JobID": CHILD, "FailedTGAllocs": {"restore": {}}})
 
-    with pytest.raises(CheckError, match="Nomad found no place for it; `nomad job status -namespace=default"):
+    with pytest.raises(CheckError, match="Nomad found no place for it; `nomad job status -address="):
         dispatched().output("restore")
 
 
@@ -133,5 +145,5 @@ def test_a_run_that_does_not_end_names_the_command_that_tells_more(dispatched, a
         dispatched().output("restore", patience=0)
     assert str(caught.value) == (
         f"Nomad at http://127.0.0.1:4646: job {CHILD}: it did not end in time; "
-        f"`nomad job status -namespace=default {CHILD}` says why"
+        f"`nomad job status -address=http://127.0.0.1:4646 -namespace=default {CHILD}` says why"
     )
