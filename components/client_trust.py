@@ -9,6 +9,7 @@ from typing import Self
 import pulumi
 import pulumi_command as command
 
+from checks.authority import certified_addresses
 from components.ssh import connection
 from config.sections.host import Host
 from config.settings import Settings
@@ -19,14 +20,14 @@ class ClientTrustArgs:
     """Which machines are to trust which authority at which addresses."""
 
     hosts: Sequence[Host]
-    addresses: Sequence[str]  # host[:port] of the registry, as docker takes it
+    addresses: Sequence[str]  # host[:port] of the registry and the mirrors, as docker takes it
     certificate: pulumi.Input[str]  # PEM
 
     @classmethod
     def of(cls, settings: Settings, *, certificate: pulumi.Input[str]) -> Self:
         """Take them from a stack's settings."""
-        hosts = settings.access.trusted_hosts
-        return cls(hosts=hosts, addresses=settings.client_addresses, certificate=certificate)
+        addresses = certified_addresses(settings, settings.mirrors.root)
+        return cls(hosts=settings.access.trusted_hosts, addresses=addresses, certificate=certificate)
 
 
 class ClientTrust(pulumi.ComponentResource):

@@ -5,11 +5,10 @@ import ssl
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 
-from checks.authority import authority_certificate
+from checks.authority import authority_certificate, certified_addresses
 from checks.servers import Server
 from config.names import Names
 from ops.client import Client
@@ -31,19 +30,12 @@ def trust(stack: StackName = None, pem: Pem = False) -> None:
     if pem:
         typer.echo(ca_certificate(client), nl=False)
     elif mode == "registry":
-        addresses = (*names.client_addresses, *_mirrors(client))
+        addresses = certified_addresses(names, client.mirrors)
         typer.echo("\n".join([*_given(ca_certificate(client)), *_trusted(addresses)]))
     elif mode == "traefik" and names.traefik_address:
         typer.echo("\n".join([*_shown(names), *_trusted((names.traefik_address,))]))
     else:
         typer.echo("\n".join(_plain(names.registry_address)))
-
-
-def _mirrors(client: Client) -> Iterator[str]:
-    """Give the addresses of the mirrors, whose certificates the same authority signs."""
-    for mirror in client.mirrors:
-        yield urlsplit(client.names.mirror_port_url(mirror)).netloc
-        yield urlsplit(client.names.mirror_url(mirror)).netloc
 
 
 def ca_certificate(client: Client) -> str:

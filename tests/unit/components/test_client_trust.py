@@ -24,6 +24,18 @@ def test_each_machine_trusts_the_authority_at_every_address(deploy, read_setting
     assert "PEM" in command["create"] and command["update"] == command["create"]
 
 
+def test_the_mirrors_are_trusted_by_name_and_by_port(read_settings):
+    mirror = {"name": "quay", "upstream": "https://quay.io", "port": 5011}
+    settings = read_settings(tls={"mode": "registry"}, mirrors=[mirror])
+
+    assert ClientTrustArgs.of(settings, certificate="PEM").addresses == (
+        "registry.homelab.local:5000",
+        "registry.homelab.local",
+        "registry.homelab.local:5011",
+        "quay.registry.homelab.local",
+    )
+
+
 def test_the_certificate_is_placed_however_often_and_removed_without_a_trace(tmp_path):
     folder = tmp_path / "registry.lan:5000"
 
