@@ -28,14 +28,14 @@ def wanted_job(settings: Settings, host_network: str | None = None) -> Job:
     )
 
 
-def is_deployed(nomad: Server, settings: Settings) -> bool:
+def is_deployed(nomad: Server, settings: Settings) -> bool | None:
     """Let Nomad compare the stack's job with the one that it has; a plan changes nothing.
 
-    A token that may not plan, or a job that Nomad refuses, counts as another job.
+    None if the token may not plan. A job that Nomad refuses counts as another job.
     """
     try:
         plan = job_plan(nomad, to_api(wanted_job(settings, host_network(nomad, settings))))
-    except AnswerError:
-        return False
+    except AnswerError as error:
+        return None if error.status == 403 else False
     unchanged: bool = plan["Diff"]["Type"] == "None"
     return unchanged

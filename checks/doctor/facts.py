@@ -74,6 +74,10 @@ class Facts:
         """One of our own commands, for this stack."""
         return f"python -m ops {command} --stack {self.settings.stack}"
 
+    def set(self, key: str, value: object) -> str:
+        """The command that changes a setting of this stack's file; `up` deploys it."""
+        return f"pulumi config set --path docker-registry:{key} {value} --stack {self.settings.stack}"
+
     def nomad(self, command: str, rest: str) -> str:
         """A command of Nomad's own, for this stack's server and namespace."""
         address, namespace = self.servers.nomad.address, self.settings.registry.namespace

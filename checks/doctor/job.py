@@ -85,7 +85,12 @@ def job_as_wanted(facts: Facts) -> Finding:
     """
     if facts.job() is None:
         return not_looked_at("there is no job")
-    if is_deployed(facts.servers.nomad, facts.settings):
+    nomad, namespace = facts.servers.nomad, facts.settings.registry.namespace
+    deployed = is_deployed(nomad, facts.settings)
+    if deployed is None:
+        need = f'`submit-job` in namespace "{namespace}"'
+        return not_looked_at(f"the token in {nomad.token_setting} may not plan: it needs {need}")
+    if deployed:
         return ok("the job is as the settings say")
     more = f"{facts.ops('drift')}   # what pulumi does not see, and what mends that"
     return warning("the job is not as the settings say", f"{facts.up}\n{more}")
@@ -113,8 +118,7 @@ def task_stays_up(facts: Facts) -> Finding:
     what = f"the task died {times} within a day, last at {when}: {last['DisplayMessage']}"
     if last["Details"].get("oom_killed") == "true":
         memory = 2 * facts.settings.registry.memory
-        setting = f"pulumi config set --path docker-registry:registry.memory {memory}"
-        return warning(f"{what} (out of memory)", f"{setting} --stack {facts.settings.stack}\n{facts.up}")
+        return warning(f"{what} (out of memory)", f"{facts.set('registry.memory', memory)}\n{facts.up}")
     return warning(what, facts.nomad("alloc logs -stderr", allocation["ID"]))
 
 
@@ -131,8 +135,8 @@ def node_takes_work(facts: Facts) -> Finding:
     homes = [node for node in nomad.get("/v1/nodes") if volume in (None, *(node["HostVolumes"] or {}))]
     if not homes:
         return not_looked_at(f"no Nomad client offers the volume {volume}")
-    if idle := [node["Name"] for node in homes if _takes_work(node)]:
-        return ok(f"{', '.join(idle)} takes work")
+    if ready := [node["Name"] for node in homes if _takes_work(node)]:
+        return ok(f"{', '.join(ready)} takes work")
     node = homes[0]
     if node["Status"] != "ready":
         what, fix = f"the Nomad client on {node['Name']} is {node['Status']}", "systemctl start nomad"

@@ -1,7 +1,12 @@
 """What the machine under the registry has that gets in the way, as Synology's DSM does."""
 
+import socket
+from collections.abc import Mapping
+from typing import Any
+
 from checks.doctor.facts import Facts
 from checks.doctor.finding import Finding, failure, not_looked_at, ok, warning
+from checks.errors import CheckError
 from checks.ports import is_open, who_answers
 
 _POOR_DRIVERS = {
@@ -35,24 +40,21 @@ def port_free(facts: Facts) -> Finding:
     named = [
         f"{who_answers(*place) or 'a program'} has port {place[1]} of {place[0]}" for place in taken.values()
     ]
-    settings = [
-        f"pulumi config set --path docker-registry:registry.{key} {port + 50} --stack {facts.settings.stack}"
-        for key, (_, port) in taken.items()
-    ]
+    settings = [facts.set(f"registry.{key}", port + 50) for key, (_, port) in taken.items()]
     return failure("; ".join(named), "\n".join([*settings, facts.up]))
 
 
 def docker_storage(facts: Facts) -> Finding:
     """Docker keeps its images in a way that is fit for it.
 
-    Symptom: Pulls on this machine are slow and fill the disk.
+    Symptom: Pulls on the registry's machine are slow and fill the disk.
 
     Cause: On old kernels and some filesystems Docker falls back to the storage driver `vfs` or `aufs`.
 
     Fix: `"storage-driver": "overlay2"` (on Synology's btrfs volumes `"btrfs"`) in the engine's daemon.json;
     its images have to be pulled again.
     """
-    info = facts.engine()
+    info = _engine_below(facts)
     driver = info["Driver"]
     if reason := _POOR_DRIVERS.get(driver):
         return warning(
@@ -77,9 +79,33 @@ def cpu_limits(facts: Facts) -> Finding:
     tasks = [task for group in job["TaskGroups"] for task in group["Tasks"]]
     if not any((task["Config"] or {}).get("cpu_hard_limit") for task in tasks):
         return ok("the job asks for no CPU quota")
-    if facts.engine()["CpuCfsQuota"]:
+    if _engine_below(facts)["CpuCfsQuota"]:
         return ok("the job asks for a CPU quota, and this machine's kernel has it")
     return failure("the job asks for a CPU quota, which this machine's kernel does not have", facts.up)
 
 
 CHECKS = (port_free, docker_storage, cpu_limits)
+
+
+def _engine_below(facts: Facts) -> Mapping[str, Any]:
+    """Ask the engine that runs the registry. Raises CheckError if that is another machine's."""
+    allocation, host = facts.allocation(), facts.settings.storage.host
+    if allocation is None:
+        if host:
+            raise CheckError(f"the registry is to run on {host.address}")
+        return facts.engine()
+    for node in facts.servers.nomad.get("/v1/nodes"):
+        if node["ID"] == allocation["NodeID"] and not _is_here(node["Address"]):
+            raise CheckError(f"the registry is on {node['Name']} ({node['Address']}), not on this machine")
+    return facts.engine()
+
+
+def _is_here(address: str) -> bool:
+    """Whether an address is this machine's own: nothing else can be listened on."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True

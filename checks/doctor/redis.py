@@ -21,16 +21,17 @@ def redis_answers(facts: Facts) -> Finding:
     redis, stack = facts.settings.registry.redis, facts.settings.stack
     if redis is None:
         return not_looked_at("the stack has no registry.redis")
-    path = "docker-registry:registry.redis"
     try:
         with connected(redis.address, redis.password, _TIMEOUT) as connection:
             connection.ask("PING")
     except UnreachableError as error:
-        set_address = f"pulumi config set --path {path}.address HOST:PORT --stack {stack}"
-        return warning(f"{error}, from here", f"systemctl start redis-server   # there; or {set_address}")
+        moved = facts.set("registry.redis.address", "HOST:PORT")
+        return warning(f"{error}, from here", f"systemctl start redis-server   # there; or {moved}")
     except RedisError as error:
         return warning(
-            str(error), f"pulumi config set --secret --path {path}.password --stack {stack}\n{facts.up}"
+            str(error),
+            "pulumi config set --secret --path docker-registry:registry.redis.password "
+            f"--stack {stack}\n{facts.up}",
         )
     return ok(f"Redis at {redis.address} answers from here")
 

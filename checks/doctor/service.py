@@ -10,7 +10,7 @@ from checks.status import service_state
 from checks.why import failing_checks
 from config.warnings import warnings
 
-_STRANGER = "nomad-client"  # the service that Nomad's clients register for themselves
+_CLIENT = "nomad-client"  # the service that Nomad's clients register for themselves
 
 
 def service_registered(facts: Facts) -> Finding:
@@ -21,18 +21,21 @@ def service_registered(facts: Facts) -> Finding:
     Cause: Nomad does not talk to this Consul, or a second Nomad does, which takes away what it does not
     know.
 
-    Fix: a `consul` block with this Consul's address in the Nomad agent's configuration; of two Nomads that
-    use one Consul agent, give one an agent of its own.
+    Fix: `nomad alloc restart ID`, when no second Nomad uses the Consul agent any more. If Nomad's own
+    services are missing too: a `consul` block with this Consul's address in its configuration.
     """
     service, address = facts.settings.registry.service, facts.servers.consul.address
     if facts.instances():
         return ok(f"service {service} is registered at {address}")
-    if not facts.runs:
+    allocation = facts.allocation()
+    if not allocation or not facts.runs:
         return not_looked_at("the job does not run, so nothing is to be registered")
-    return failure(
-        f"service {service} is not registered at {address}, though the job runs",
-        f'consul {{ address = "{address.partition("://")[2]}" }}   # in the Nomad agent\'s configuration',
-    )
+    what = f"service {service} is not registered at {address}, though the job runs"
+    ours, _ = _nomad_clients(facts)
+    if ours:  # so Nomad talks to this Consul
+        return failure(what, facts.nomad("alloc restart", allocation["ID"]))
+    block = f'consul {{ address = "{address.partition("://")[2]}" }}'
+    return failure(what, f"{block}   # in the Nomad agent's configuration, then: systemctl restart nomad")
 
 
 def service_healthy(facts: Facts) -> Finding:
@@ -86,22 +89,22 @@ def nomad_alone(facts: Facts) -> Finding:
     Cause: A second Nomad agent, often one with no `consul` block, talks to the Consul agent on its machine
     and removes the services that it does not know.
 
-    Fix: stop it, or give it a Consul agent of its own (`consul { address = … }` in its configuration).
+    Fix: stop it (`systemctl disable --now UNIT`), or give it a Consul agent of its own (`consul { address =
+    … }` in its configuration).
     """
-    nodes = facts.servers.nomad.get("/v1/nodes")
-    ours = {facts.servers.nomad.get(f"/v1/node/{node['ID']}")["HTTPAddr"] for node in nodes}
-    found = facts.servers.consul.get(f"/v1/catalog/service/{_STRANGER}")
-    agents = {each["Node"] for each in found if _address(each) in ours}
-    strangers = sorted(
-        f"{_address(each)} on {each['Node']}"
-        for each in found
-        if _address(each) not in ours and each["Node"] in agents
-    )
+    ours, others = _nomad_clients(facts)
+    agents = {each["Node"] for each in ours}
+    strangers = sorted((each["ServicePort"], each["Node"], _address(each)) for each in others)
+    strangers = [each for each in strangers if each[1] in agents]
     if not strangers:
         return ok("no other Nomad registers services at the same Consul agent")
+    places = ", ".join(f"{address} on {node}" for _, node, address in strangers)
     return failure(
-        f"another Nomad uses the Consul agent of ours: its client is at {', '.join(strangers)}",
-        'consul { address = "" auto_advertise = false }   # in the other agent\'s configuration',
+        f"another Nomad uses the Consul agent of ours: its client is at {places}",
+        "\n".join(
+            f"fuser -k -TERM {port}/tcp   # on {node}; if systemd runs it: systemctl disable --now UNIT"
+            for port, node, _ in strangers
+        ),
     )
 
 
@@ -114,14 +117,14 @@ def mesh_protocol(facts: Facts) -> Finding:
 
     Fix: `pulumi config set --path docker-registry:registry.consulProtocol tcp`, then `pulumi up`.
     """
-    service, stack = facts.settings.registry.service, facts.settings.stack
+    service = facts.settings.registry.service
     entry = facts.servers.consul.get(f"/v1/config/service-defaults/{service}")
     protocol = entry.get("Protocol") or "tcp"
     if protocol == "tcp":
         return ok(f"service-defaults of {service}: protocol tcp")
     return warning(
         f"service-defaults of {service}: protocol {protocol}",
-        f"pulumi config set --path docker-registry:registry.consulProtocol tcp --stack {stack}\n{facts.up}",
+        f"{facts.set('registry.consulProtocol', 'tcp')}\n{facts.up}",
     )
 
 
@@ -159,6 +162,15 @@ def job_fix(facts: Facts, name: str) -> str:
             raise
         return facts.up
     return facts.up if job["Stop"] else facts.nomad("job status", name)
+
+
+def _nomad_clients(facts: Facts) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Find the clients of Nomads that this Consul knows: of ours, and of others."""
+    nomad = facts.servers.nomad
+    addresses = {nomad.get(f"/v1/node/{node['ID']}")["HTTPAddr"] for node in nomad.get("/v1/nodes")}
+    found = facts.servers.consul.get(f"/v1/catalog/service/{_CLIENT}")
+    ours = [each for each in found if _address(each) in addresses]
+    return ours, [each for each in found if each not in ours]
 
 
 def _address(instance: Mapping[str, Any]) -> str:

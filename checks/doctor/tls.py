@@ -36,9 +36,7 @@ def certificate_name(facts: Facts) -> Finding:
     )
     if facts.settings.tls.mode == "registry":
         return failure(what, facts.up)
-    resolver = (
-        f"pulumi config set --path docker-registry:tls.certResolver NAME --stack {facts.settings.stack}"
-    )
+    resolver = facts.set("tls.certResolver", "NAME")
     return failure(what, f"{resolver}\n{facts.up}\n# or give Traefik a certificate for {hostname}")
 
 

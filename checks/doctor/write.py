@@ -60,7 +60,8 @@ def image_moves(facts: Facts) -> Finding:
     if left := {probe.address: probe.left for probe in found if probe.left}:
         what = "; ".join(f"{address}: {each.what}" for address, each in left.items())
         forbidden = [address for address, each in left.items() if each.forbidden]
-        return warning(what, _log_in(facts, forbidden[0]) if forbidden else _allow(facts))
+        allowed = f"{facts.set('registry.config.storage.delete.enabled', 'true')}\n{facts.up}"
+        return warning(what, _log_in(facts, forbidden[0]) if forbidden else allowed)
     return ok(f"an image was pushed, pulled and deleted at {' and '.join(probe.address for probe in found)}")
 
 
@@ -103,11 +104,6 @@ def _by_settings(facts: Facts) -> Finding:
     return not_looked_at("http.relativeurls is off, so the proxy decides; --write shows it")
 
 
-def _allow(facts: Facts) -> str:
-    setting = "pulumi config set --path docker-registry:registry.config.storage.delete.enabled true"
-    return f"{setting} --stack {facts.settings.stack}\n{facts.up}"
-
-
 def _log_in(facts: Facts, address: str) -> str:
     """Log in as somebody who may delete."""
     auth = facts.settings.auth
@@ -123,8 +119,7 @@ def _log_in(facts: Facts, address: str) -> str:
 
 
 def _relative(facts: Facts) -> str:
-    setting = "pulumi config set --path docker-registry:registry.config.http.relativeurls true"
-    return f"{setting} --stack {facts.settings.stack}\n{facts.up}"
+    return f"{facts.set('registry.config.http.relativeurls', 'true')}\n{facts.up}"
 
 
 def _probes(facts: Facts) -> list[Probe]:

@@ -64,6 +64,7 @@ def good():
         "Name": "nas",
         "Status": "ready",
         "Datacenter": "dc1",
+        "Address": "127.0.0.1",
         "HostVolumes": {"registry_data": {"Path": "/srv/registry_data", "ReadOnly": False}},
     }
     return {

@@ -85,6 +85,13 @@ def test_a_job_that_is_another_one_than_the_settings_say_is_a_warning(look):
     assert found.fix.startswith("pulumi up --stack dev\npython -m ops drift --stack dev")
 
 
+def test_a_token_that_may_not_plan_leaves_the_job_unknown(look):
+    found = look(job_as_wanted, {f"nomad {JOB}/plan": {"status": 403, "body": "Permission denied"}})
+
+    assert found.state == "not looked at"
+    assert 'needs `submit-job` in namespace "default"' in found.what
+
+
 def test_a_task_that_died_is_told_with_how_often_and_when(look, with_events):
     died = event("Terminated", exit_code="2")
     # Of the first end nobody knows any more why it was.

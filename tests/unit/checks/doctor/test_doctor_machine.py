@@ -27,7 +27,7 @@ def test_a_storage_driver_that_copies_every_layer_is_a_warning(look, engine, dri
 @pytest.fixture
 def limited(well):
     answer = copy.deepcopy(well[JOB])
-    answer["body"]["TaskGroups"] = [{"Tasks": [{"Config": {"cpu_hard_limit": True}}]}]
+    answer["body"]["TaskGroups"] = [{"Count": 1, "Tasks": [{"Config": {"cpu_hard_limit": True}}]}]
     return {JOB: answer}
 
 
@@ -36,6 +36,32 @@ def test_a_cpu_quota_on_a_kernel_without_it_is_a_failure(look, engine, limited, 
     engine(CpuCfsQuota=quota)
 
     assert look(cpu_limits, limited).state == state
+
+
+ELSEWHERE = "192.0.2.7"  # an address of no machine (RFC 5737)
+
+
+def test_the_engine_here_says_nothing_of_a_registry_on_another_machine(look, engine, limited, good):
+    engine(Driver="vfs", CpuCfsQuota=False)
+    [node] = good["nomad /v1/nodes"]["body"]
+    away = {"nomad /v1/nodes": {"status": 200, "body": [{**node, "Address": ELSEWHERE}]}}
+
+    for check in (docker_storage, cpu_limits):
+        found = look(check, {**limited, **away})
+        assert found.state == "not looked at"
+        assert found.what == f"the registry is on nas ({ELSEWHERE}), not on this machine"
+
+
+def test_the_engine_here_says_nothing_of_a_registry_that_is_to_run_on_the_machine_with_the_volume(
+    look, engine, limited
+):
+    engine(Driver="vfs")
+    host = {"address": ELSEWHERE, "hostKey": "ssh-ed25519 AAAA"}
+    nowhere = {f"{JOB}/allocations": {"status": 200, "body": []}}
+
+    found = look(docker_storage, nowhere, sections={"storage": {"path": "/srv/images", "host": host}})
+
+    assert (found.state, found.what) == ("not looked at", f"the registry is to run on {ELSEWHERE}")
 
 
 def test_our_own_job_asks_for_no_cpu_quota(look, well):

@@ -34,6 +34,15 @@ def client(address, node="nas"):
     return {"Node": node, "Address": host, "ServiceAddress": host, "ServicePort": int(port)}
 
 
+def clients_of(*clients):
+    """Answers of Nomad, which has a client at 10.0.0.5, and of Consul, which knows these."""
+    return {
+        "nomad /v1/nodes": {"status": 200, "body": [{"ID": "n1", "Name": "nas", "Status": "ready"}]},
+        NODE: {"status": 200, "body": {"HTTPAddr": "10.0.0.5:4646"}},
+        "/v1/catalog/service/nomad-client": {"status": 200, "body": list(clients)},
+    }
+
+
 def test_a_service_that_answers_is_ok(look):
     for check in (service_registered, service_healthy, registry_answers):
         assert look(check).state == "ok", check
@@ -42,12 +51,23 @@ def test_a_service_that_answers_is_ok(look):
 def test_a_service_that_is_missing_though_the_job_runs_is_a_failure(look):
     gone = {SERVICE: {"status": 200, "body": []}}
 
-    found = look(service_registered, gone)
+    found = look(service_registered, {**gone, **clients_of(client("10.0.0.5:4646"))})
 
     assert found.state == "failure"
-    assert 'consul { address = "127.0.0.1:8500" }' in found.fix
+    assert found.fix == (
+        "nomad alloc restart -address=http://127.0.0.1:4646 -namespace=default "
+        "1c953df6-2cd8-3328-5b22-62abb585cc34"
+    )
     assert look(service_healthy, gone).state == "not looked at"
     assert look(registry_answers, gone).state == "not looked at"
+
+
+def test_a_service_of_a_nomad_that_does_not_know_this_consul_is_mended_by_its_configuration(look):
+    gone = {SERVICE: {"status": 200, "body": []}}
+
+    found = look(service_registered, {**gone, **clients_of()})
+
+    assert found.fix.startswith('consul { address = "127.0.0.1:8500" }')
 
 
 def test_a_service_is_not_missed_when_the_job_does_not_run(look, recorded):
@@ -89,18 +109,12 @@ def test_a_registry_whose_storage_fails_names_its_log(look, changed, web_server)
     ids=["alone", "on another machine", "two at one agent", "none registered"],
 )
 def test_a_second_nomad_at_the_same_consul_agent_is_a_failure(look, clients, state):
-    nodes = {"status": 200, "body": [{"ID": "n1", "Name": "nas", "Status": "ready"}]}
-    answers = {
-        "nomad /v1/nodes": nodes,
-        NODE: {"status": 200, "body": {"HTTPAddr": "10.0.0.5:4646"}},
-        "/v1/catalog/service/nomad-client": {"status": 200, "body": clients},
-    }
-
-    found = look(nomad_alone, answers)
+    found = look(nomad_alone, clients_of(*clients))
 
     assert found.state == state
     if state == "failure":
         assert "10.0.0.5:5646 on nas" in found.what
+        assert found.fix.startswith("fuser -k -TERM 5646/tcp   # on nas")
 
 
 @pytest.mark.parametrize(("protocol", "state"), [("tcp", "ok"), ("http", "warning")])
