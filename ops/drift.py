@@ -28,11 +28,11 @@ def drift(stack: StackName = None, as_json: AsJson = False) -> None:
     Nomad's jobs by Nomad's own plan: the provider does not see a job that was changed by the API.
     """
     chosen = Stack.selected(stack)
-    found = preview(chosen)
-    with Servers(chosen.settings().providers) as servers:
+    found, providers = preview(chosen), chosen.settings().providers
+    with Servers(providers) as servers:
         jobs = {each.label: None if each.is_gone else each.deployed_job for each in found}
         changed = list(job_changes(servers.nomad, jobs))
-    drifted = list(drifts(chosen.name, found, changed))
+    drifted = list(drifts(chosen.name, providers.nomad.address, found, changed))
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in drifted], indent=2))
     else:
@@ -42,7 +42,9 @@ def drift(stack: StackName = None, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def drifts(stack: str, found: list[Resource], changed: list[JobChange]) -> Iterator[Drift]:
+def drifts(
+    stack: str, nomad_address: str, found: list[Resource], changed: list[JobChange]
+) -> Iterator[Drift]:
     """Find what drifted, and what mends it."""
     jobs: Mapping[str, JobChange] = {each.label: each for each in changed}
     up = f"pulumi up --stack {stack}"
@@ -50,8 +52,10 @@ def drifts(stack: str, found: list[Resource], changed: list[JobChange]) -> Itera
         if each.is_gone:
             yield Drift(resource=each.label, what=("is gone",), fix=up)
         elif change := jobs.get(each.label):
-            # What the provider does not see, `up` leaves as it is; Nomad takes the same job at any time.
-            again = f"python -m ops render {change.job} --deployed --stack {stack} | nomad job run -json -"
+            # What the provider does not see, `up` leaves as it is; Nomad takes the same job at any time, in
+            # the namespace that the job says.
+            deployed = f"python -m ops render {change.job} --deployed --stack {stack}"
+            again = f"{deployed} | nomad job run -address={nomad_address} -json -"
             yield Drift(resource=each.label, what=change.lines, fix=up if each.drifted else again)
         elif each.deployed_job is None and each.drifted:
             yield Drift(resource=each.label, what=(f"changed: {', '.join(each.drifted)}",), fix=up)

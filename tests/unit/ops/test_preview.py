@@ -8,6 +8,7 @@ from ops.plan import as_markdown, as_text
 from ops.preview import resources
 from ops.render import readable
 
+NOMAD = "http://nas:4646"
 JOB = json.dumps({"ID": "docker-registry", "Namespace": "default", "TaskGroups": []})
 
 
@@ -57,11 +58,11 @@ def test_what_is_as_deployed_neither_drifted_nor_changes():
     found = policy("a", "a", "a")
 
     assert (found.label, found.operation, found.drifted) == ("vault:Policy access", "same", ())
-    assert not list(drifts("dev", [found], []))
+    assert not list(drifts("dev", NOMAD, [found], []))
 
 
 def test_what_somebody_changed_is_named_by_its_keys_alone_since_values_may_be_secret():
-    [drift] = drifts("dev", [policy("a", "secret of theirs", "a", "update", ["policy"])], [])
+    [drift] = drifts("dev", NOMAD, [policy("a", "secret of theirs", "a", "update", ["policy"])], [])
 
     assert (
         "".join(lines([drift])) == "vault:Policy access:  changed: policy  to mend it: pulumi up --stack dev"
@@ -71,12 +72,12 @@ def test_what_somebody_changed_is_named_by_its_keys_alone_since_values_may_be_se
 def test_what_the_stack_asks_for_and_is_not_deployed_is_no_drift_but_planned():
     found = policy("a", "a", "b", "update", ["policy"])
 
-    assert not list(drifts("dev", [found], []))
+    assert not list(drifts("dev", NOMAD, [found], []))
     assert list(as_text([found], [])) == ["update  vault:Policy access: policy"]
 
 
 def test_what_somebody_removed_is_gone():
-    [drift] = drifts("dev", [policy("a", None, "a", "create")], [])
+    [drift] = drifts("dev", NOMAD, [policy("a", None, "a", "create")], [])
 
     assert (drift.what, drift.fix) == (("is gone",), "pulumi up --stack dev")
 
@@ -88,7 +89,11 @@ def test_what_the_stack_no_longer_has_is_to_go():
 @pytest.mark.parametrize(
     ("live", "fix"),
     [
-        (JOB, "python -m ops render docker-registry --deployed --stack dev | nomad job run -json -"),
+        (
+            JOB,
+            "python -m ops render docker-registry --deployed --stack dev | "
+            "nomad job run -address=http://nas:4646 -json -",
+        ),
         ("their jobspec", "pulumi up --stack dev"),
     ],
     ids=["the provider sees no change", "the provider sees it"],
@@ -96,7 +101,7 @@ def test_what_the_stack_no_longer_has_is_to_go():
 def test_a_job_that_differs_is_mended_by_what_makes_nomad_take_it_again(live, fix):
     change = JobChange(label="nomad:Job registry-job", job="docker-registry", lines=("  job …",))
 
-    [drift] = drifts("dev", [job(live)], [change])
+    [drift] = drifts("dev", NOMAD, [job(live)], [change])
 
     assert (drift.what, drift.fix) == (change.lines, fix)
 
