@@ -1,18 +1,21 @@
 """What maintenance leaves: a freeze that nobody ends, and work that was not done for too long."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from checks.doctor.facts import Facts
 from checks.doctor.finding import Finding, failure, not_looked_at, ok, warning
 from checks.errors import AnswerError
 from checks.freeze import held
 from checks.servers import Server
+from checks.status import find_instances
 from jobs.backup import drill_service, longest_gap
 from jobs.scan import scan_service
 from jobs.tasks.freeze_record import READ_ONLY, variable_of
 from jobs.tasks.last_run import FAILED, SUCCEEDED
 
-_DAY, _NANOSECONDS = 24 * 3600, 1_000_000_000
+_HOUR, _DAY, _NANOSECONDS = 3600, 24 * 3600, 1_000_000_000
+_REPORTED = "reported"  # metadata of the service in Consul: jobs/tasks/consul_check.py
 
 
 def takes_pushes(facts: Facts) -> Finding:
@@ -52,7 +55,7 @@ def maintenance_done(facts: Facts) -> Finding:
 
     Fix: `python -m ops gc`, `python -m ops backup now`: each tells why it fails.
     """
-    maintenance, late = facts.settings.maintenance, {}
+    maintenance, late, well = facts.settings.maintenance, {}, []
     schedules = {
         kind: (section.schedule, command)
         for kind, section, command in (
@@ -62,13 +65,17 @@ def maintenance_done(facts: Facts) -> Finding:
         if section
     }
     for kind, (schedule, command) in schedules.items():
-        if problem := _late(facts, kind, schedule):
+        runs = _runs(facts, facts.settings.maintenance_job(kind))
+        if problem := _late(facts, runs, schedule):
             late[problem] = facts.ops(command)
+        else:
+            ran = f"ran {_ago(facts, runs.good)}" if runs.good else "is not due yet"
+            well.append(f"{kind} {ran}")
     if not schedules:
         return not_looked_at("the stack has neither maintenance.garbageCollection nor maintenance.backup")
     if late:
-        return warning("; ".join(late), "\n".join(late.values()))
-    return ok(f"{' and '.join(schedules)} ran within the time of their schedules, or are not due yet")
+        return warning("; ".join([*late, *well]), "\n".join(late.values()))
+    return ok("; ".join(well))
 
 
 def reports_good(facts: Facts) -> Finding:
@@ -90,19 +97,25 @@ def reports_good(facts: Facts) -> Finding:
         )
         if section
     }
-    bad = {}
+    bad, well = {}, []
     for service, command in services.items():
-        checks = facts.servers.consul.get(f"/v1/health/checks/{service}")
-        if not checks:
+        instances = find_instances(facts.servers.consul, service)
+        if not instances:
             bad[f"{service} has not reported yet"] = facts.ops(command if command != "scan" else "scan --now")
-        elif checks[0]["Status"] != "passing":
-            told = checks[0]["Output"].strip().splitlines() or [checks[0]["Status"]]
+            continue
+        at = (instances[0]["Service"]["Meta"] or {}).get(_REPORTED)
+        when = f", {_ago(facts, int(at))}" if at else ""
+        [check] = (each for each in instances[0]["Checks"] if each["ServiceName"] == service)
+        if check["Status"] == "passing":
+            well.append(f"{service} reported well{when}")
+        else:
+            told = check["Output"].strip().splitlines() or [check["Status"]]
             bad[f"{service}: {told[0]}"] = facts.ops(command)
     if not services:
         return not_looked_at("the stack has neither maintenance.backup nor maintenance.scan")
     if bad:
-        return warning("; ".join(bad), "\n".join(bad.values()))
-    return ok(f"{' and '.join(services)} reported well")
+        return warning("; ".join([*bad, *well]), "\n".join(bad.values()))
+    return ok("; ".join(well))
 
 
 CHECKS = (takes_pushes, maintenance_done, reports_good)
@@ -113,24 +126,39 @@ def _always_read_only(facts: Facts) -> bool:
     return bool((maintenance.get("readonly") or {}).get("enabled"))
 
 
-def _late(facts: Facts, kind: str, schedule: str) -> str | None:
-    """Say it if a job failed last or is late, by what it recorded in its own Nomad variable."""
+@dataclass(frozen=True, kw_only=True)
+class _Runs:
+    """When a job last ran well and badly, by what it recorded in its own Nomad variable; Unix times."""
+
+    job: str
+    deployed: float | None  # None: Nomad has no such job
+    good: int  # 0: never
+    bad: int
+
+
+def _runs(facts: Facts, name: str) -> _Runs:
     nomad, namespace = facts.servers.nomad, facts.settings.registry.namespace
-    name = facts.settings.maintenance_job(kind)
     try:
         job = nomad.get(f"/v1/job/{name}", namespace=namespace)
     except AnswerError as error:
         if error.status == 404:
-            return f"Nomad has no job {name}"
+            return _Runs(job=name, deployed=None, good=0, bad=0)
         raise
     items = _items(nomad, name, namespace)
     good, bad = (int(items.get(key, 0)) for key in (SUCCEEDED, FAILED))
-    if bad > good:
-        return f"the last run of {name} failed, {_ago(facts, bad)}"
+    return _Runs(job=name, deployed=job["SubmitTime"] / _NANOSECONDS, good=good, bad=bad)
+
+
+def _late(facts: Facts, runs: _Runs, schedule: str) -> str | None:
+    """Say it if a job failed last or is late."""
+    if runs.deployed is None:
+        return f"Nomad has no job {runs.job}"
+    if runs.bad > runs.good:
+        return f"the last run of {runs.job} failed, {_ago(facts, runs.bad)}"
     # Before its first run it has as long, from when it was deployed.
-    since = good or job["SubmitTime"] / _NANOSECONDS
-    if facts.clock() - since > longest_gap(schedule) * _DAY:
-        return f"{name} last went well {_ago(facts, good)}" if good else f"{name} never went well"
+    if facts.clock() - (runs.good or runs.deployed) > longest_gap(schedule) * _DAY:
+        when = _ago(facts, runs.good)
+        return f"{runs.job} last went well {when}" if runs.good else f"{runs.job} never went well"
     return None
 
 
@@ -145,5 +173,9 @@ def _items(nomad: Server, job: str, namespace: str) -> Mapping[str, str]:
 
 
 def _ago(facts: Facts, moment: int) -> str:
-    days = (facts.clock() - moment) / _DAY
-    return f"{days:.0f} days ago" if days >= 2 else f"{24 * days:.0f} hours ago"
+    seconds = facts.clock() - moment
+    if seconds >= 2 * _DAY:
+        return f"{seconds / _DAY:.0f} days ago"
+    if seconds >= 2 * _HOUR:
+        return f"{seconds / _HOUR:.0f} hours ago"
+    return f"{max(seconds, 0) / 60:.0f} minutes ago"

@@ -82,8 +82,10 @@ def recorded_runs(submitted=0, **ended):
 @pytest.mark.parametrize(
     ("answers", "state", "words"),
     [
-        (recorded_runs(succeeded=3), "ok", "gc ran within the time"),
-        (recorded_runs(submitted=3), "ok", "not due yet"),
+        (recorded_runs(succeeded=3), "ok", "gc ran 3 days ago"),
+        (recorded_runs(succeeded=1), "ok", "gc ran 24 hours ago"),
+        (recorded_runs(succeeded=0.02), "ok", "gc ran 29 minutes ago"),
+        (recorded_runs(submitted=3), "ok", "gc is not due yet"),
         (recorded_runs(succeeded=9), "warning", "docker-registry-gc last went well 9 days ago"),
         (recorded_runs(succeeded=3, failed=0.5), "warning", "failed, 12 hours ago"),
         (recorded_runs(succeeded=1, failed=3), "ok", "gc ran"),
@@ -99,15 +101,31 @@ def test_a_collection_that_failed_or_is_late_is_a_warning(look, answers, state, 
     assert found.fix == (None if state == "ok" else "python -m ops gc --yes --stack dev")
 
 
+def test_what_ran_well_is_told_beside_what_did_not(look):
+    both = {"maintenance": {**COLLECTED["maintenance"], **BACKED_UP["maintenance"]}}
+
+    found = look(maintenance_done, recorded_runs(succeeded=3), sections=both)
+
+    assert (found.state, found.what) == (
+        "warning",
+        "Nomad has no job docker-registry-backup; gc ran 3 days ago",
+    )
+
+
 def test_a_stack_without_maintenance_has_nothing_to_be_late(look):
     assert look(maintenance_done).state == look(reports_good).state == "not looked at"
 
 
 def reports(**states):
+    def instance(name, state):
+        node = {"ServiceName": "", "Status": "passing", "Output": "Agent alive and reachable"}
+        own = {"ServiceName": name, "Status": state, "Output": "told\nmore"}
+        return {"Service": {"Meta": {"reported": str(NOW - 5 * DAY)}}, "Checks": [node, own]}
+
     return {
-        f"/v1/health/checks/registry-{kind}": {
+        f"/v1/health/service/registry-{kind}": {
             "status": 200,
-            "body": [{"Status": state, "Output": "told\nmore"}],
+            "body": [instance(f"registry-{kind}", state)],
         }
         for kind, state in states.items()
     }
@@ -115,10 +133,12 @@ def reports(**states):
 
 def test_good_reports_of_drill_and_scan_are_ok(look):
     none_yet = {
-        f"/v1/health/checks/registry-{kind}": {"status": 200, "body": []} for kind in ("drill", "scan")
+        f"/v1/health/service/registry-{kind}": {"status": 200, "body": []} for kind in ("drill", "scan")
     }
 
-    assert look(reports_good, reports(drill="passing", scan="passing"), sections=BACKED_UP).state == "ok"
+    good = look(reports_good, reports(drill="passing", scan="passing"), sections=BACKED_UP)
+    assert good.state == "ok"
+    assert good.what == "registry-drill reported well, 5 days ago; registry-scan reported well, 5 days ago"
     missing = look(reports_good, none_yet, sections=BACKED_UP)
     assert missing.what == "registry-drill has not reported yet; registry-scan has not reported yet"
     assert missing.fix.splitlines() == [
@@ -130,5 +150,6 @@ def test_good_reports_of_drill_and_scan_are_ok(look):
 def test_a_bad_report_is_told_with_its_first_line(look):
     found = look(reports_good, reports(drill="critical", scan="passing"), sections=BACKED_UP)
 
-    assert (found.state, found.what) == ("warning", "registry-drill: told")
+    assert found.state == "warning"
+    assert found.what == "registry-drill: told; registry-scan reported well, 5 days ago"
     assert found.fix == "python -m ops backup verify --stack dev"
