@@ -19,7 +19,7 @@ def require_cache_offered(nomad: Server, settings: Settings) -> None:
     raise CheckError(
         f"no Nomad client offers the volume {volume} of the mirrors at {path} for writing"
         f"{f' ({offered})' if offered else ''}.\n"
-        "The directory is there; now, on the machine that has it:\n"
+        "On the machine with the directory, which `pulumi up` makes:\n"
         "  1. let the configuration of its Nomad client say:\n\n"
         f"{indented(settings.cache_stanza)}\n"
         "  2. restart Nomad there (the running jobs go on): systemctl restart nomad\n"

@@ -9,7 +9,7 @@ from config.settings import Settings
 def problems(settings: Settings, consul: Server, nomad: Server) -> list[str]:
     """List what stands in the way. Raises CheckError when Consul or Nomad cannot be asked."""
     if not consul.get("/v1/status/leader"):
-        return [f"Consul at {consul.address} has no leader: look at its servers' logs"]
+        return [f"Consul at {consul.address} has no leader: `journalctl -u consul`, on its servers"]
     return _rights(settings, consul) or [
         *route_problems(settings, consul, nomad),
         *service_problems(settings, consul, nomad),

@@ -18,7 +18,7 @@ from config.settings import Settings
 def problems(settings: Settings, nomad: Server) -> list[str]:
     """List what stands in the way of the job. Raises CheckError when Nomad cannot be asked."""
     if not nomad.get("/v1/status/leader"):
-        return [f"Nomad at {nomad.address} has no leader: look at its servers' logs"]
+        return [f"Nomad at {nomad.address} has no leader: `journalctl -u nomad`, on its servers"]
     if lacking := lacking_rights(settings, nomad):
         return lacking
     if found := _version(settings, nomad):

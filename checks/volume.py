@@ -45,7 +45,7 @@ def require_offered(nomad: Server, settings: Settings) -> None:
     if not found:
         raise CheckError(
             f"no Nomad client offers the volume {settings.volume}.\n"
-            f"The directory {settings.volume_path} is there; now, on the machine that has it:\n"
+            f"On the machine with the directory {settings.volume_path}, which `pulumi up` makes:\n"
             "  1. add this to the configuration of its Nomad client:\n\n"
             f"{indented(settings.volume_stanza)}\n"
             "  2. restart Nomad there (the running jobs go on): systemctl restart nomad\n"

@@ -1,5 +1,6 @@
 """What several checks ask of the servers: each question is asked once, whoever comes first."""
 
+import shlex
 import shutil
 import socket
 import time
@@ -76,7 +77,8 @@ class Facts:
 
     def set(self, key: str, value: object) -> str:
         """The command that changes a setting of this stack's file; `up` deploys it."""
-        return f"pulumi config set --path docker-registry:{key} {value} --stack {self.settings.stack}"
+        path = shlex.quote(f"docker-registry:{key}")
+        return f"pulumi config set --path {path} {value} --stack {self.settings.stack}"
 
     def nomad(self, command: str, rest: str) -> str:
         """A command of Nomad's own, for this stack's server and namespace."""

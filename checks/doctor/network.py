@@ -4,6 +4,7 @@ import httpx
 
 from checks.doctor.facts import Facts
 from checks.doctor.finding import Finding, failure, not_looked_at, ok, warning
+from checks.doctor.traefik import consul_provider
 from checks.ports import is_open
 from jobs.tasks.freeze_record import MODE_HEADER
 from jobs.traefik_tags import traefik_tags
@@ -75,7 +76,9 @@ def port_reachable(facts: Facts) -> Finding:
     if access.bind:
         return ok(f"port {registry.port} listens on {access.bind} only (access.bind)")
     what = f"port {registry.port} of {', '.join(closed)} ({registry.hostname}) is closed from here"
-    return warning(what, f"use {facts.settings.traefik_address or 'the name of the machine with the job'}")
+    if through_traefik := facts.settings.traefik_address:
+        return warning(what, f"docker login {through_traefik}   # and push there: it goes through Traefik")
+    return warning(what, _right_line(facts.service_address() or "ADDRESS", registry.hostname))
 
 
 def traefik_routes(facts: Facts) -> Finding:
@@ -102,7 +105,10 @@ def traefik_routes(facts: Facts) -> Finding:
         return ok(f"{url}/v2/ answers {answer.status_code} from the registry")
     what = f"{url}/v2/ answers {answer.status_code}, not from the registry"
     if answer.status_code == 403 and settings.access.allowed_cidrs:
-        return failure(what, "add this machine's network to access.allowedCidrs, then: " + facts.up)
+        further = f"access.allowedCidrs[{len(settings.access.allowed_cidrs)}]"
+        return failure(
+            what, f"{facts.set(further, 'NETWORK')}   # this machine's, as 10.0.0.0/24\n{facts.up}"
+        )
     if answer.status_code in (502, 503, 504):
         return failure(what, facts.why)
     return failure(what, _route_fix(facts))
@@ -126,7 +132,4 @@ def _route_fix(facts: Facts) -> str:
     tags = {tag for each in instances for tag in each["Service"]["Tags"] or ()}
     if set(traefik_tags(settings, settings.registry.service, settings.registry.hostname)) - tags:
         return facts.up
-    return (
-        f"see that Traefik has an entry point {settings.tls.entry_point}, and that its Consul catalog "
-        f"provider reaches {facts.servers.consul.address}; its log tells"
-    )
+    return consul_provider(facts)

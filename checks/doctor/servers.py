@@ -20,7 +20,10 @@ def nomad_ready(facts: Facts) -> Finding:
     Fix: `systemctl start nomad`, or what the message names.
     """
     return _ready(
-        facts.servers.nomad, lambda: nomad.problems(facts.settings, facts.servers.nomad), _nomad_version
+        facts,
+        facts.servers.nomad,
+        lambda: nomad.problems(facts.settings, facts.servers.nomad),
+        _nomad_version,
     )
 
 
@@ -34,6 +37,7 @@ def consul_ready(facts: Facts) -> Finding:
     Fix: `systemctl start consul`, or what the message names.
     """
     return _ready(
+        facts,
         facts.servers.consul,
         lambda: consul.problems(facts.settings, facts.servers.consul, facts.servers.nomad),
         _consul_version,
@@ -50,18 +54,26 @@ def vault_ready(facts: Facts) -> Finding:
     Fix: `systemctl start vault`, `vault operator unseal`, or what the message names.
     """
     return _ready(
-        facts.servers.vault, lambda: vault.problems(facts.settings, facts.servers.vault), _vault_version
+        facts,
+        facts.servers.vault,
+        lambda: vault.problems(facts.settings, facts.servers.vault),
+        _vault_version,
     )
 
 
 CHECKS = (nomad_ready, consul_ready, vault_ready)
 
 
-def _ready(server: Server, problems: Callable[[], list[str]], version: Callable[[Server], str]) -> Finding:
+def _ready(
+    facts: Facts, server: Server, problems: Callable[[], list[str]], version: Callable[[Server], str]
+) -> Finding:
     try:
         found = problems()
     except AnswerError as error:
-        return failure(str(error), f"look at {server.token_setting} and at the log of {server.name}")
+        if error.status in (401, 403):
+            token = f"pulumi config set --secret {server.token_setting} --stack {facts.settings.stack}"
+            return failure(str(error), token)
+        return failure(str(error), f"journalctl -u {server.name.lower()}   # on its machine")
     except CheckError as error:
         if not str(error).startswith(f"{server.name} at "):  # of another server, which it needs to know of
             raise

@@ -140,7 +140,7 @@ def settings_sound(facts: Facts) -> Finding:
     found = warnings(facts.settings)
     if not found:
         return ok("nothing in the settings is unusual")
-    return warning("; ".join(found), f"edit Pulumi.{facts.settings.stack}.yaml, then: {facts.up}")
+    return warning("; ".join(found), f"${{EDITOR:-vi}} Pulumi.{facts.settings.stack}.yaml\n{facts.up}")
 
 
 CHECKS = (

@@ -58,7 +58,8 @@ def certificate_days(facts: Facts) -> Finding:
     least = _LEAST_SHARE * (found.end - found.start) if registry else _LEAST_DAYS * _DAY
     if left > least:
         return ok(f"it holds {left / _DAY:.0f} days more, until {until}")
-    fix = _renew(facts) if registry else "renew Traefik's certificate; its log tells why its resolver fails"
+    logs = "journalctl -u traefik   # why its resolver fails; or give it a new certificate"
+    fix = _renew(facts) if registry else logs
     if left <= 0:
         return failure(f"the certificate ended at {until}", fix)
     return warning(f"the certificate ends in {left / _DAY:.1f} days, at {until}", fix)

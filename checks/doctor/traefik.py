@@ -28,7 +28,9 @@ def traefik_version(facts: Facts) -> Finding:
     version = str(_asked(facts, "/api/version")["Version"])
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     if facts.settings.access.allowed_cidrs and numbers and numbers < _LEAST:
-        return failure(f"Traefik is {version}, and access.allowedCidrs needs 2.11", "a newer Traefik")
+        return failure(
+            f"Traefik is {version}, and access.allowedCidrs needs 2.11", "install Traefik 2.11 or newer"
+        )
     return ok(f"Traefik {version}")
 
 
@@ -81,18 +83,24 @@ def traefik_knows(facts: Facts) -> Finding:
     except CheckError as error:
         if "404" not in str(error):
             raise
-        return failure(
-            f"Traefik has no router for {service}", f"{facts.why}\n# then Traefik's Consul provider"
-        )
+        return failure(f"Traefik has no router for {service}", f"{facts.why}\n{consul_provider(facts)}")
     if errors := found.get("error"):
         said = "; ".join(errors)
+        setting = facts.set("tls.entryPoint", "NAME")
         return failure(
-            f"Traefik refuses the router: {said}", f"set tls.entryPoint and tls.certResolver; {facts.up}"
+            f"Traefik refuses the router: {said}", f"{setting}   # or tls.certResolver\n{facts.up}"
         )
     return ok(f"Traefik has the router {found['name']}")
 
 
 CHECKS = (traefik_version, traefik_read_timeout, traefik_knows)
+
+
+def consul_provider(facts: Facts) -> str:
+    """What Traefik's static configuration needs to see the service (Traefik: Consul Catalog provider)."""
+    address, entry = facts.servers.consul.address.partition("://")[2], facts.settings.tls.entry_point
+    where = f"in Traefik's static configuration, with an entry point {entry}; then restart it"
+    return f"providers.consulCatalog.endpoint.address: {address}   # {where}"
 
 
 def _router(facts: Facts) -> tuple[str, str]:

@@ -78,7 +78,8 @@ def volume_space(facts: Facts) -> Finding:
     if not (little := little_room(free, total)):
         return ok(f"{readable(free)} free of {readable(total)}")
     maintained = facts.settings.maintenance.garbage_collection
-    freeing = facts.ops("gc") if maintained else "set maintenance.garbageCollection, or make room"
+    schedule = facts.set("maintenance.garbageCollection.schedule", "'17 4 * * 0'")
+    freeing = facts.ops("gc") if maintained else f"{schedule}\n{facts.up}\n{facts.ops('gc')}"
     if free == 0:
         return failure(little, freeing)
     return warning(little, freeing)

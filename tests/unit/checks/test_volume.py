@@ -49,6 +49,7 @@ def test_a_volume_that_nobody_offers_comes_with_the_stanza_to_add(nomad, ready):
 
     text = str(caught.value)
     assert "no Nomad client offers the volume registry_data" in text
+    assert "On the machine with the directory /srv/registry_data, which `pulumi up` makes:" in text
     assert 'host_volume "registry_data" {' in text
     assert 'path      = "/srv/registry_data"' in text
     assert "restart Nomad" in text

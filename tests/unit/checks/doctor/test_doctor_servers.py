@@ -40,6 +40,19 @@ def test_a_server_that_is_down_is_a_failure_and_is_to_be_started(look, check, pa
     assert found.fix.startswith(f"systemctl start {name}")
 
 
+@pytest.mark.parametrize(
+    ("status", "fix"),
+    [
+        (403, "pulumi config set --secret nomad:secretId --stack dev"),
+        (500, "journalctl -u nomad   # on its machine"),
+    ],
+)
+def test_a_server_that_refuses_is_told_with_the_token_or_its_log(look, status, fix):
+    found = look(nomad_ready, {"nomad /v1/status/leader": {"status": status, "body": "no"}})
+
+    assert (found.state, found.fix) == ("failure", fix)
+
+
 def test_a_sealed_vault_is_to_be_unsealed(look):
     sealed = {"vault /v1/sys/health": {"status": 200, "body": {"initialized": True, "sealed": True}}}
 
@@ -60,4 +73,4 @@ def test_a_nomad_that_is_too_new_for_the_setting_is_a_failure(look):
 def test_a_server_without_a_leader_is_a_failure(look):
     found = look(consul_ready, {"consul /v1/status/leader": {"status": 200, "body": '""'}})
 
-    assert (found.state, found.fix) == ("failure", "look at its servers' logs")
+    assert (found.state, found.fix) == ("failure", "journalctl -u consul   # on its servers")

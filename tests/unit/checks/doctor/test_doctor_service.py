@@ -129,6 +129,7 @@ def test_settings_that_leave_nobody_in_are_a_warning(look, bcrypt_hash):
 
     assert found.state == "warning"
     assert "nobody can log in" in found.what
+    assert found.fix == "${EDITOR:-vi} Pulumi.dev.yaml\npulumi up --stack dev"
     users = {"auth": {"users": {"alice": bcrypt_hash}}}
     assert look(settings_sound, sections=users).state == "ok"
 

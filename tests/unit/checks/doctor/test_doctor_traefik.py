@@ -86,6 +86,7 @@ def test_a_router_that_traefik_refuses_is_told_with_its_words(traefik):
 
     assert found.state == "failure"
     assert error in found.what
+    assert found.fix.startswith("pulumi config set --path docker-registry:tls.entryPoint NAME --stack dev")
 
 
 def test_a_router_that_traefik_does_not_have_is_a_failure(traefik):

@@ -120,7 +120,12 @@ def test_room_is_made_by_the_collection_if_the_stack_has_it(look, directory, dis
 
     collected = {**storage(directory), "maintenance": {"garbageCollection": {}}}
     assert look(volume_space, sections=collected).fix == "python -m ops gc --stack dev"
-    assert look(volume_space, sections=storage(directory)).fix.startswith("set maintenance.garbageCollection")
+    assert look(volume_space, sections=storage(directory)).fix.splitlines() == [
+        "pulumi config set --path docker-registry:maintenance.garbageCollection.schedule '17 4 * * 0' "
+        "--stack dev",
+        "pulumi up --stack dev",
+        "python -m ops gc --stack dev",
+    ]
 
 
 def test_the_room_on_another_machine_is_told_by_its_nomad_client(look):
