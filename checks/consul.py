@@ -10,10 +10,23 @@ def problems(settings: Settings, consul: Server, nomad: Server) -> list[str]:
     """List what stands in the way. Raises CheckError when Consul or Nomad cannot be asked."""
     if not consul.get("/v1/status/leader"):
         return [f"Consul at {consul.address} has no leader: `journalctl -u consul`, on its servers"]
-    return _rights(settings, consul) or [
+    return [*_version(consul), *_rights(settings, consul)] or [
         *route_problems(settings, consul, nomad),
         *service_problems(settings, consul, nomad),
     ]
+
+
+def _version(consul: Server) -> list[str]:
+    try:
+        version: str = consul.get("/v1/agent/self")["Config"]["Version"]
+    except AnswerError as error:
+        if error.status == 403:  # needs agent:read, which a deploy does not
+            return []
+        raise
+    major, minor = (int(part) for part in version.split(".")[:2])
+    if (major, minor) >= (1, 9):
+        return []
+    return [f"Consul at {consul.address} is {version}, and intentions as config entries need 1.9: update it"]
 
 
 def _rights(settings: Settings, consul: Server) -> list[str]:

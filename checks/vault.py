@@ -1,6 +1,7 @@
 """Whether Vault is open, has what the program relies on, and gives the token the rights that it needs."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ def problems(settings: Settings, vault: Server) -> list[str]:
         return [f"Vault at {vault.address} is not initialised: `vault operator init`"]
     if health["sealed"]:
         return [f"Vault at {vault.address} is sealed: `vault operator unseal`"]
+    if found := _version(settings, vault, health.get("version") or ""):
+        return found
     if settings.providers.vault_logs_in:
         return []  # the provider's own token is not known here, and this one has nothing to do with it
     if not vault.has_token:
@@ -33,6 +36,22 @@ def problems(settings: Settings, vault: Server) -> list[str]:
         *_authority(settings, vault),
         *_issuer(settings, vault),
     ]
+
+
+def _version(settings: Settings, vault: Server, version: str) -> list[str]:
+    """Compare it with the first that has JSON pointers in JWT roles and issuers in PKI engines, 1.11.
+
+    OpenBao, which has both, began with 2.0.
+    """
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    if not numbers or numbers >= (1, 11):
+        return []
+    running, found = f"Vault at {vault.address} is {version}", []
+    if settings.vault.identity == "workload":
+        found.append(f"{running}, and vault.identity workload needs 1.11: set vault.identity to policies")
+    if settings.makes_authority:
+        found.append(f"{running}, and an authority of its own needs 1.11: set tls.authority.role")
+    return found
 
 
 def _rights(settings: Settings, vault: Server) -> list[str]:

@@ -63,6 +63,43 @@ def secrets_closed(facts: Facts) -> Finding:
     )
 
 
+def vault_role_fits(facts: Facts) -> Finding:
+    """The registry's role in Vault takes the identity with which its job comes.
+
+    Symptom: The allocation stays `pending`, and Nomad says `invalid audience (aud) claim`, or that claims do
+    not match.
+
+    Cause: Somebody changed the role in Vault, or took it away.
+
+    Fix: `pulumi up`
+    """
+    vault, settings, name = facts.servers.vault, facts.settings, facts.settings.registry.name
+    if settings.vault.identity != "workload":
+        return not_looked_at("vault.identity is policies: the job logs in by no role")
+    backend, audience = settings.vault.workload.backend, settings.vault.workload.audience
+    what = f"role {name} of auth/{backend}"
+    try:
+        role = vault.get(f"/v1/auth/{backend}/role/{name}")["data"]
+    except AnswerError as error:
+        if error.status != 404:
+            raise
+        return failure(f"Vault has no {what}", facts.up)
+    claims = {"nomad_namespace": settings.registry.namespace, "nomad_job_id": name}
+    bound = role["bound_claims"] or {}
+    wrong = [
+        f"{key} {bound.get(key)}, not {value}"
+        for key, value in claims.items()
+        if bound.get(key) not in (value, [value])
+    ]
+    if audience not in (role["bound_audiences"] or ()):
+        wrong.append(f"audiences {role['bound_audiences']}, not {audience}")
+    if name not in (role["token_policies"] or ()):
+        wrong.append(f"policies {role['token_policies']}, not {name}")
+    if wrong:
+        return failure(f"{what} has {'; '.join(wrong)}", facts.up)
+    return ok(f"{what} takes audience {audience} and job {name}")
+
+
 def keys_current(facts: Facts) -> Finding:
     """The registry knows the keys that Vault signs tokens with.
 
@@ -89,7 +126,7 @@ def keys_current(facts: Facts) -> Finding:
     return failure("Vault publishes other keys than the registry has", facts.ops("keys refresh"))
 
 
-CHECKS = (secrets_there, secrets_closed, keys_current)
+CHECKS = (secrets_there, secrets_closed, vault_role_fits, keys_current)
 
 
 def reads(policy: str, path: str) -> bool:

@@ -29,6 +29,7 @@ from devcluster.stack import DEMO_USER, STACK
 ELSEWHERE = {
     "deployment-succeeded": "test_deploy.py: a version that dies",
     "certificate-of-authority": "test_tls.py: a new authority",
+    "vault-role-fits": "the cluster's Nomad has no workload identity; test_vault_identity.py has such roles",
     "keys-current": "test_token_keys.py: a key that was rotated by hand",
     "reports-good": "test_backup.py: a drill that fails",
     "redis-answers": "test_s3.py: another address, another password",

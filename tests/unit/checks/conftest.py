@@ -74,6 +74,7 @@ def good():
         "nomad /v1/allocations": ok([]),
         "nomad /v1/job/docker-registry/plan": ok({"Diff": {"Type": "Added"}}),
         "consul /v1/status/leader": ok(["127.0.0.1:8300"]),
+        "consul /v1/agent/self": ok({"Config": {"Version": "1.15.3"}}),
         "consul /v1/catalog/services": ok({"consul": []}),
         "consul /v1/catalog/service/registry": ok([]),
         "consul /v1/catalog/service/registry-metrics": ok([]),

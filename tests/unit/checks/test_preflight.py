@@ -72,6 +72,41 @@ def test_a_nomad_that_does_not_fit_the_settings_is_refused(report, version, sect
     assert f"is {version}, and {message}" in text
 
 
+@pytest.mark.parametrize(
+    ("version", "sections", "message"),
+    [
+        ("1.10.3", {"vault": {"identity": "workload"}}, "vault.identity workload needs 1.11"),
+        ("1.10.3+ent", {"tls": {"mode": "registry"}}, "an authority of its own needs 1.11"),
+    ],
+)
+def test_a_vault_that_does_not_fit_the_settings_is_refused(report, version, sections, message):
+    text = report(vault_of(version), sections=sections)
+
+    assert f"Vault at http://127.0.0.1:8200 is {version}, and {message}" in text
+
+
+@pytest.mark.parametrize(
+    ("version", "sections"),
+    [("1.10.3", {}), ("1.21.0", {"tls": {"mode": "registry"}}), ("2.7.2", {"tls": {"mode": "registry"}})],
+    ids=["old Vault", "Vault", "OpenBao"],
+)
+def test_a_vault_that_can_do_what_the_settings_ask_for_passes(servers, good, ready, version, sections):
+    settings = ready(sections=sections)
+
+    preflight(settings, servers(settings, {**good, **vault_of(version)}))
+
+
+def vault_of(version):
+    body = {"initialized": True, "sealed": False, "version": version}
+    return {"vault /v1/sys/health": {"status": 200, "body": body}}
+
+
+def test_a_consul_that_does_not_know_intentions_as_entries_is_refused(report):
+    answer = {"consul /v1/agent/self": {"status": 200, "body": {"Config": {"Version": "1.8.19"}}}}
+
+    assert "Consul at http://127.0.0.1:8500 is 1.8.19, and intentions" in report(answer)
+
+
 def test_a_token_that_may_not_read_the_version_is_no_problem(servers, good, ready):
     settings = ready()
     answers = {**good, "nomad /v1/agent/self": {"status": 403, "body": "Permission denied"}}

@@ -2,7 +2,13 @@ import json
 
 import pytest
 
-from checks.doctor.secrets import keys_current, reads, secrets_closed, secrets_there
+from checks.doctor.secrets import (
+    keys_current,
+    reads,
+    secrets_closed,
+    secrets_there,
+    vault_role_fits,
+)
 
 METADATA = "vault /v1/secret/metadata/docker-registry/"
 VAULT = {"auth": {"mode": "vault", "grants": {"ci": {"repositories": {"ci/app": ["pull"]}}}}}
@@ -143,6 +149,42 @@ def test_a_token_that_may_not_see_policies_leaves_it_unknown(look):
     refused = {"/v1/sys/policies/acl": {"status": 403, "body": {"errors": ["permission denied"]}}}
 
     assert look(secrets_closed, refused).state == "not looked at"
+
+
+ROLE = {
+    "bound_audiences": ["vault.io"],
+    "bound_claims": {"nomad_namespace": "default", "nomad_job_id": ["docker-registry"]},
+    "token_policies": ["docker-registry"],
+}
+WORKLOAD = {"vault": {"identity": "workload"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, None),
+        ({"bound_audiences": ["vault.lan"]}, "audiences ['vault.lan'], not vault.io"),
+        ({"bound_audiences": None}, "audiences None, not vault.io"),
+        ({"bound_claims": {"nomad_job_id": "docker-registry"}}, "nomad_namespace None, not default"),
+        ({"token_policies": ["default"]}, "policies ['default'], not docker-registry"),
+    ],
+)
+def test_a_role_that_does_not_fit_the_jobs_identity_is_a_failure(look, changes, told):
+    answer = {"status": 200, "body": {"data": {**ROLE, **changes}}}
+
+    found = look(
+        vault_role_fits, {"vault /v1/auth/jwt-nomad/role/docker-registry": answer}, sections=WORKLOAD
+    )
+
+    assert (found.state, found.fix) == (("failure", "pulumi up --stack dev") if told else ("ok", None))
+    assert told is None or found.what == f"role docker-registry of auth/jwt-nomad has {told}"
+
+
+def test_a_role_that_is_gone_is_made_again_and_without_identities_there_is_none(look):
+    gone = look(vault_role_fits, sections=WORKLOAD)
+
+    assert (gone.state, gone.fix) == ("failure", "pulumi up --stack dev")
+    assert look(vault_role_fits).state == "not looked at"
 
 
 def key_set(*names):
