@@ -102,7 +102,7 @@ def nomad_alone(facts: Facts) -> Finding:
     return failure(
         f"another Nomad uses the Consul agent of ours: its client is at {places}",
         "\n".join(
-            f"fuser -k -TERM {port}/tcp   # on {node}; if systemd runs it: systemctl disable --now UNIT"
+            f"{_ended(port)}   # as root on {node}; if systemd runs it: systemctl disable --now UNIT"
             for port, node, _ in strangers
         ),
     )
@@ -162,6 +162,11 @@ def job_fix(facts: Facts, name: str) -> str:
             raise
         return facts.up
     return facts.up if job["Stop"] else facts.nomad("job status", name)
+
+
+def _ended(port: int) -> str:
+    """The command that ends what listens on a port: ours may run there too, and have the same name."""
+    return f"kill $(ss -Hltnp 'sport = :{port}' | sed 's/.*pid=//; s/,.*//' | sort -u)"
 
 
 def _nomad_clients(facts: Facts) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:

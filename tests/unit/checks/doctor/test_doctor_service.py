@@ -114,7 +114,8 @@ def test_a_second_nomad_at_the_same_consul_agent_is_a_failure(look, clients, sta
     assert found.state == state
     if state == "failure":
         assert "10.0.0.5:5646 on nas" in found.what
-        assert found.fix.startswith("fuser -k -TERM 5646/tcp   # on nas")
+        command, _, where = found.fix.partition("   # ")
+        assert "'sport = :5646'" in command and where.startswith("as root on nas")
 
 
 @pytest.mark.parametrize(("protocol", "state"), [("tcp", "ok"), ("http", "warning")])
