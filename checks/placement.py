@@ -30,7 +30,7 @@ def placement_reasons(
 ) -> list[str]:
     """Read Nomad's metrics of task groups that it could not place, then each node as it is."""
     reasons = [reason for metrics in failed.values() for reason in _unplaced(settings, metrics)]
-    return reasons + [_node(node, volume) for node in nomad.get("/v1/nodes")]
+    return reasons + [_node(nomad, node, volume) for node in nomad.get("/v1/nodes")]
 
 
 def _unplaced(settings: Settings, metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -53,10 +53,11 @@ def _nodes(count: int) -> str:
     return f"{count} node" if count == 1 else f"{count} nodes"
 
 
-def _node(node: Mapping[str, Any], volume: str | None) -> str:
+def _node(nomad: Server, node: Mapping[str, Any], volume: str | None) -> str:
     facts = [f"{node['Status']} in {node['Datacenter']}"]
     if node["SchedulingEligibility"] != "eligible":
-        facts.append("not eligible for new work (`nomad node eligibility -enable`)")
+        command = f"nomad node eligibility -address={nomad.address} -enable {node['ID']}"
+        facts.append(f"not eligible for new work (`{command}`)")
     docker = (node["Drivers"] or {}).get("docker")
     if docker is None:
         facts.append("no docker driver")

@@ -86,7 +86,10 @@ def test_a_node_without_docker_or_closed_to_work_is_named(ask, recorded):
 
     placement = ask("no-memory", {"/v1/nodes": nodes}).placement
 
-    assert "not eligible for new work" in placement[1]
+    assert (
+        "not eligible for new work (`nomad node eligibility -address=http://127.0.0.1:4646 -enable "
+        in placement[1]
+    )
     assert "docker driver: Failed to connect to docker daemon" in placement[1]
 
 
