@@ -7,18 +7,31 @@ import subprocess
 import pytest
 from image_store import Store
 
+from jobs.tasks.store_size import readable
+
 BROWSER = "not an origin"
+RULE = {"repositories": ["report/*"], "keepNewest": 1}
 
 
 @pytest.fixture(scope="module")
-def registry(deployment, tmp_path_factory):
+def store(deployment, tmp_path_factory):
     deployment.wait_until_served()
     deployment.login(deployment.address)
-    store = Store(deployment, tmp_path_factory.mktemp("layers"))
-    shared = store.layer(size=200_000)
+    made = Store(deployment, tmp_path_factory.mktemp("layers"))
+    made.push("report/one:0", made.layer(size=30_000))
+    shared = made.layer(size=200_000)
     for name in ("report/one:1", "report/two:1"):
-        store.push(name, shared, store.layer(size=50_000))
-    return deployment
+        made.push(name, shared, made.layer(size=50_000))
+    yield made
+    made.client.close()
+
+
+@pytest.fixture(scope="module")
+def registry(deployment, store):
+    before = deployment.settings_text()
+    deployment.change("maintenance", retention={"rules": [RULE]})  # the report reads it from the stack file
+    yield deployment
+    deployment.restore(before)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +58,24 @@ def test_the_numbers_are_those_of_the_store(registry, page):
     shown = dict(re.findall(r'data-total="(\w+)"[^>]*>(\d+)<', text))
     assert shown == {"repositories": str(len(names)), "tags": str(len(tags)), "blobs": str(len(sizes))}
     assert f'title="{sum(sizes)} bytes"' in text
+
+
+def test_the_page_shows_growth_what_is_shared_and_what_retention_would_remove(registry, store, page):
+    told = json.loads(registry.run("python", "-m", "ops", "report", "--json", "--stack", "dev"))
+    answer = store.client.get("/report/one/manifests/0")
+    manifest = answer.json()
+    parts = [len(answer.content), *(each["size"] for each in (manifest["config"], *manifest["layers"]))]
+    bytes_on_disk = sum(file.stat().st_size for file in blobs(registry))
+
+    leaving = {each["repository"]: each["leaving"] for each in told["repositories"]}
+    assert leaving["report/one"] == {"tags": 1, "bytes": sum(parts)}
+    assert leaving["report/two"] is None
+    assert told["growth"][-1][1] == bytes_on_disk
+
+    text = page.read_text()
+    assert f">1 tags, {readable(sum(parts))}<" in text
+    assert f"up to {readable(bytes_on_disk)}." in text
+    assert told["shared"] and all(each["digest"][:19] in text for each in told["shared"])
 
 
 @pytest.fixture

@@ -1,4 +1,10 @@
+import html
+import re
+
 from ops.report import growth_line, page, words
+
+KIB = 1024
+DAY = 86_400
 
 SUMMARY = {
     "at": 0,
@@ -38,6 +44,50 @@ def test_names_are_escaped():
 
 def test_an_empty_store_has_a_page_too():
     assert '<b data-total="repositories">0</b>' in page("https://x", True, [], SUMMARY)
+
+
+def shown(made):
+    """What a browser shows of a page, without its tags."""
+    return html.unescape(" ".join(re.sub(r"<[^>]+>", " ", made.partition("<body>")[2]).split()))
+
+
+def tag(name, day, kib):
+    return {"name": name, "digest": f"sha256:{name * 64}", "pushed": day * DAY, "bytes": kib * KIB}
+
+
+def test_a_page_shows_growth_shared_layers_and_what_retention_would_remove():
+    app = {
+        **APP,
+        "bytes": 30 * KIB,
+        "own": 20 * KIB,
+        "tags": [tag("1", day=2, kib=12), tag("2", day=9, kib=18)],
+        "leaving": {"tags": 1, "bytes": 7 * KIB},
+    }
+    tool = {**APP, "repository": "tool", "bytes": 15 * KIB, "leaving": {"tags": 2, "bytes": 2 * KIB}}
+    summary = {
+        **SUMMARY,
+        "growth": [("2026-01-01", 10 * KIB), ("2026-01-02", 30 * KIB), ("2026-01-05", 40 * KIB)],
+        "shared": [{"digest": f"sha256:{'c' * 64}", "bytes": 4 * KIB, "repositories": 3}],
+    }
+
+    made = page("https://x", True, [tool, app], summary)
+    text = shown(made)
+
+    assert "3 tags would go by retention, 9.0 KiB" in text
+    assert "2026-01-01 to 2026-01-05, up to 40.0 KiB." in text
+    assert '<polyline points="0.0,120.0 180.0,40.0 720.0,0.0"' in made
+    newest_first = "2 1970-01-10 18.0 KiB sha256:222222222222 1 1970-01-03 12.0 KiB sha256:111111111111"
+    assert f"ci/app {newest_first} 30.0 KiB 20.0 KiB 2 1 tags, 7.0 KiB" in text
+    assert text.index("ci/app") < text.index("tool"), "the largest comes first"
+    assert re.findall(r'style="width: ([\d.]+)%"', made) == ["100.0", "50.0"]
+    assert "blob size repositories saved sha256:cccccccccccc 4.0 KiB 3 8.0 KiB" in text
+
+
+def test_a_page_has_no_heading_over_nothing():
+    text = shown(page("https://x", True, [APP], SUMMARY))
+
+    assert "Growth" not in text and "Shared layers" not in text
+    assert "0 tags would go by retention, 0 B" in text
 
 
 def test_growth_goes_to_the_right_and_up():
