@@ -5,6 +5,7 @@ import os
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -71,28 +72,33 @@ def registry(deployment):
 
 @pytest.fixture
 def runner(registry, forge, tmp_path):
-    """Run the steps of a workflow's job one after the other, as a runner does; the last one's result."""
+    """Run steps of a workflow's job one after the other, as a runner does; its result and all output."""
     files = {name: tmp_path / name for name in ("GITHUB_PATH", "GITHUB_STEP_SUMMARY")}
     for file in files.values():
         file.touch()
+    values = {"secrets.GITHUB_TOKEN": TOKEN, "github.event.number": "7"}
 
-    def run(workflow, *wanted):
-        job = next(iter(yaml.safe_load((WORKFLOWS / workflow).read_text())["jobs"].values()))
-        steps = {step["name"]: step["run"] for step in job["steps"] if "run" in step}
-        for name in wanted:
+    def run(workflow, *wanted, stacks=None):
+        job = the_job(workflow)
+        steps = {step["name"]: step for step in job["steps"] if "run" in step}
+        result = SimpleNamespace(returncode=0, stdout="", stderr="")
+        for step in (steps[name] for name in wanted):
+            if not runs(step, failed=result.returncode != 0):
+                continue
+            values["job.status"] = "failure" if result.returncode else "success"
             added = files["GITHUB_PATH"].read_text().split()
             environment = {
+                **dict.fromkeys(job["env"], ""),  # a secret or variable that nobody set
                 **registry.cluster.env,
                 **{key: str(file) for key, file in files.items()},
                 "PATH": os.pathsep.join([*reversed(added), registry.cluster.env["PATH"]]),
-                "STACK": "dev",
-                "PULL_REQUEST": "7",
+                "STACK": (stacks or {}).get(step["name"], "dev"),
                 "GITHUB_API_URL": f"http://127.0.0.1:{forge.server_port}/api/v1",
                 "GITHUB_REPOSITORY": "me/homelab",
-                "GITHUB_TOKEN": TOKEN,
+                **{key: values[value[4:-3]] for key, value in step.get("env", {}).items()},
             }
             done = subprocess.run(
-                ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", steps[name]],
+                ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
                 cwd=registry.stack.project,
                 env=environment,
                 capture_output=True,
@@ -100,11 +106,22 @@ def runner(registry, forge, tmp_path):
                 check=False,
                 timeout=300,
             )
-            if done.returncode != 0:
-                break
-        return done
+            result.returncode = result.returncode or done.returncode
+            result.stdout, result.stderr = result.stdout + done.stdout, result.stderr + done.stderr
+        return result
 
     return run
+
+
+def the_job(workflow):
+    [job] = yaml.safe_load((WORKFLOWS / workflow).read_text())["jobs"].values()
+    return job
+
+
+def runs(step, *, failed):
+    """Whether a step runs after others that went well or not."""
+    condition = step.get("if", "success()")
+    return "!cancelled()" in condition or ("failure()" in condition) == failed
 
 
 def test_the_workflows_are_linted():
@@ -131,6 +148,52 @@ def test_each_action_is_pinned_by_its_commit_and_no_workflow_may_more_than_it_ne
         assert writes == ({"pull-requests"} if file.stem == "preview" else set())
 
 
+def test_code_of_a_fork_does_not_run_on_the_runner_that_reaches_the_cluster():
+    of_a_pull_request = [
+        file.name
+        for file in WORKFLOWS.glob("*.yml")
+        # YAML 1.1 reads the key `on` as true.
+        if {"pull_request", "pull_request_target"} & set(yaml.safe_load(file.read_text())[True])
+    ]
+
+    assert of_a_pull_request == ["preview.yml"]
+    same = "github.event.pull_request.head.repo.full_name == github.repository"
+    assert the_job("preview.yml")["if"] == same
+
+
+def test_what_is_on_main_waits_for_an_approval_and_tells_why_it_failed():
+    workflow, job = yaml.safe_load((WORKFLOWS / "up.yml").read_text()), the_job("up.yml")
+
+    assert workflow[True] == {"push": {"branches": ["main"]}}
+    assert job["environment"] == "homelab"
+    *_, up, why = job["steps"]
+    assert up["run"].startswith("pulumi up --stack") and "if" not in up
+    assert (why["if"], why["run"]) == ("failure()", 'python -m ops why --stack "$STACK"')
+
+
+def test_drift_is_looked_for_each_night():
+    [schedule] = yaml.safe_load((WORKFLOWS / "drift.yml").read_text())[True]["schedule"]
+
+    minute, hour, *days = schedule["cron"].split()
+    assert minute.isdigit() and int(hour) < 6 and days == ["*", "*", "*"]
+
+
+def test_every_workflow_takes_what_reaches_the_state_and_the_servers():
+    names = (
+        "PULUMI_ACCESS_TOKEN",
+        "PULUMI_CONFIG_PASSPHRASE",
+        "NOMAD_TOKEN",
+        "CONSUL_HTTP_TOKEN",
+        "VAULT_TOKEN",
+    )
+    told = (REPOSITORY / "docs/pull-requests.md").read_text()
+
+    for file in WORKFLOWS.glob("*.yml"):
+        env = the_job(file.name)["env"]
+        assert {name: env[name] for name in names} == {name: f"${{{{ secrets.{name} }}}}" for name in names}
+    assert all(f"`{name}`" in told for name in names)
+
+
 def test_a_pull_request_gets_one_comment_with_the_preview_and_nomads_own_diff(registry, runner, forge):
     registry.change("registry", memory=384)
 
@@ -155,9 +218,22 @@ def test_a_pull_request_with_wrong_settings_fails_with_the_reason(registry, runn
     finally:
         registry.change("registry", memory=512)
 
+    reason = "docker-registry:registry.memory: 5 is less than 32"
     assert done.returncode != 0
-    assert "docker-registry:registry.memory: 5 is less than 32" in done.stdout
-    assert len(forge.comments) == 1
+    assert reason in done.stdout
+    assert forge.comments.keys() == {1, 2}
+    assert "### Stack `dev`: the preview failed" in forge.comments[2]
+    assert reason in forge.comments[2].partition("<details open>")[2]
+    assert "Nothing changes." not in forge.comments[2]
+
+
+def test_a_pull_request_that_cannot_be_planned_fails_with_the_reason_and_the_preview(runner, forge):
+    done = runner("preview.yml", "Preview", "Plan", "Comment", stacks={"Plan": "gone"})
+
+    assert done.returncode != 0
+    assert "### Stack `dev`: the preview failed" in forge.comments[2]
+    assert "no stack named 'gone' found" in forge.comments[2]
+    assert "Previewing update (dev)" in forge.comments[2].partition("<details open>")[2]
 
 
 def test_what_is_on_main_is_deployed_and_each_night_what_somebody_changed_is_found(registry, runner):
