@@ -339,54 +339,79 @@ PROCESS = Row(
     ),
 )
 
+# By the text of the lines: 2.x has no field with the repository of a request that went well, and none with
+# the user who is denied.
+_PULLS = (
+    '{job="$job"} |= `"msg":"response completed"` |= `"http.request.method":"GET"` '
+    '| regexp `"http.request.uri":"/v2/(?P<repository>[^"]+)/manifests/` | repository!=""'
+)
+_DENIED_USERS = (
+    '{job="$job"} |~ "user failed to authenticate|error authenticating user" '
+    r'| regexp `(?:"username":"|error authenticating user .")(?P<user>[^"\\]+)`'
+)
+# How clients learn that they have to log in, with passwords and with tokens.
+_USUAL = '!~ "invalid authorization credential|authorization token required"'
+_DENIED_ADDRESSES = (
+    f'{{job="$job"}} |= "error authorizing context" {_USUAL} '
+    # Without the port that it has if no proxy is in between.
+    r'| regexp `"http.request.remoteaddr":"(?P<address>[0-9]+\.[0-9.]+|\[.+?\]|[^"]+)`'
+)
+
+
+def _most(lines: str, label: str) -> tuple[Query]:
+    return (
+        Query(f"topk(10, sum by ({label}) (count_over_time({lines} [$__interval])))", f"{{{{{label}}}}}"),
+    )
+
+
 LOGS = Row(
     title="Logs",
     panels=(
         Panel(
             title="Lines by level",
             source="loki",
+            width=6,
             queries=(
                 Query(
                     'sum by (level) (count_over_time({job="$job", level=~".+"} [$__interval]))', "{{level}}"
                 ),
             ),
         ),
+        Panel(title="Pulls by repository", source="loki", width=6, queries=_most(_PULLS, "repository")),
         Panel(
-            title="Pulls by repository",
+            title="Denied by address",
             source="loki",
-            queries=(
-                Query(
-                    'topk(10, sum by (vars_name) (count_over_time({job="$job"} |= "response completed" '
-                    '| json | http_request_method="GET" | vars_reference!="" [$__interval])))',
-                    "{{vars_name}}",
-                ),
-            ),
+            width=6,
+            queries=_most(_DENIED_ADDRESSES, "address"),
+            description="Wrong passwords, and tokens that are wrong or not for this.",
         ),
         Panel(
             title="Denied logins by user",
             source="loki",
-            queries=(
-                Query(
-                    'sum by (username) (count_over_time({job="$job"} |= "user failed to authenticate" | json '
-                    "[$__interval]))",
-                    "{{username}}",
-                ),
-            ),
-            description="With passwords (auth.mode htpasswd) on 3.x.",
+            width=6,
+            queries=_most(_DENIED_USERS, "user"),
+            description="With passwords. 3.x does not log the names of users that do not exist.",
         ),
         Panel(
             title="Warnings and errors",
             kind="logs",
             source="loki",
             width=12,
-            queries=(Query('{job="$job", level=~"warning|error|fatal|panic"}'),),
+            # What is no JSON has no level: why it did not start.
+            queries=(
+                Query(
+                    f'{{job="$job", task="registry", level!~"debug|info"}} {_USUAL} '
+                    '!= `"http.response.status":404`'
+                ),
+            ),
+            description="Without what is usual: clients before they log in, and looks for what is not there.",
         ),
         Panel(
             title="Maintenance",
             kind="logs",
             source="loki",
             width=12,
-            queries=(Query('{job=~"$job-.+"}'),),
+            queries=(Query('{job=~"$job-.+", task!="registry"}'),),  # mirrors have a task of that name
         ),
     ),
 )

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from documents import block
 
 from jobs.tasks.exporter import HELPS
 from monitoring.files import DASHBOARD, RULES, SCRAPE, monitoring_files
@@ -139,26 +138,3 @@ def test_panels_take_their_sources_and_the_registry_from_the_dashboards_variable
     for panel in panels(made):
         assert panel["datasource"]["uid"] in ("${datasource}", "${loki}")
         assert all("$job" in target["expr"] for target in panel["targets"])
-
-
-def test_log_queries_are_well_formed_and_select_by_labels_that_the_pipelines_set(files):
-    """Loki cannot be run here: this looks at brackets, quotes and labels."""
-    made = files()
-    labels = set(re.findall(r"target_label: (\w+)", made["promtail.yml"])) | {"level"}
-    assert set(re.findall(r'target_label  = "(\w+)"', made["config.alloy"])) | {"level"} == labels
-    exprs = [
-        target["expr"]
-        for panel in panels(made)
-        if panel["datasource"]["type"] == "loki"
-        for target in panel["targets"]
-    ]
-    assert len(exprs) == 5
-    exprs.append(block("docs/monitoring.md", '{job="docker-registry"} | json | auth_user_name="alice"').text)
-
-    for expr in exprs:
-        bare = re.sub(r'"[^"]*"', "", expr)
-        assert '"' not in bare
-        for opening, closing in ("()", "[]", "{}"):
-            assert bare.count(opening) == bare.count(closing)
-        (selector,) = re.findall(r"\{[^}]*\}", bare)
-        assert set(re.findall(r"(\w+)\s*=", selector)) <= labels
