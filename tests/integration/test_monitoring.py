@@ -5,18 +5,18 @@ import re
 import ssl
 import subprocess
 import time
-from contextlib import contextmanager
 
 import httpx
+import loki
 import pytest
 import yaml
 from cryptography import x509
 from image_store import Store
 from prometheus_server import watching
+from s3_server import bridge_address
+from upstream import Upstream
 from waiting import until
 
-from devcluster.programs import REGISTRY, find_or_build
-from devcluster.servers import is_free
 from devcluster.stack import DEMO_USER
 from monitoring.files import DASHBOARD, RULES
 
@@ -31,7 +31,15 @@ GROWTH = """
 
 
 @pytest.fixture(scope="module")
-def registry(deployment, tmp_path_factory):
+def upstream(deployment):
+    """The deployed registry, where containers reach it."""
+    made = Upstream(bridge_address(deployment.cluster.instance), deployment.ports.registry)
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def registry(deployment, upstream, tmp_path_factory):
     before = deployment.settings_text()
     deployment.wait_until_served()
     allocation = deployment.allocation()
@@ -40,6 +48,7 @@ def registry(deployment, tmp_path_factory):
     deployment.change(
         "monitoring", port=deployment.ports.registry_debug + 1, directory=str(files / "written")
     )
+    mirror_itself(deployment, upstream)
     deployment.up()
     assert deployment.allocation() == allocation, "the registry was restarted"
     deployment.files = files / "written"
@@ -74,43 +83,17 @@ def ops(registry, *arguments, **options):
     return registry.run("python", "-m", "ops", *arguments, "--stack", "dev", **options)
 
 
-@contextmanager
-def mirror(registry, folder):
-    """A pull-through cache of the deployed registry, for want of mirrors in the stack."""
-    port, metrics = (port for port in range(29_200, 29_202))
-    assert is_free(port) and is_free(metrics)
-    config = {
-        "version": 0.1,
-        "log": {"level": "error"},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "cache")}},
-        "http": {
-            "addr": f"127.0.0.1:{port}",
-            "debug": {"addr": f"127.0.0.1:{metrics}", "prometheus": {"enabled": True, "path": "/metrics"}},
-        },
-        "proxy": {
-            "remoteurl": f"http://{registry.address}",
-            "username": DEMO_USER,
-            "password": registry.password,
-        },
-    }
-    file = folder / "mirror.yml"
-    file.write_text(yaml.safe_dump(config))
-    process = subprocess.Popen(
-        [find_or_build(REGISTRY), "serve", file],
-        env={"OTEL_TRACES_EXPORTER": "none"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    agent, service = f"{registry.cluster.consul_address}/v1/agent/service", "registry-mirrors-metrics"
-    tags = ["mirror=test", "traefik.enable=false"]
-    told = {"Name": service, "Address": "127.0.0.1", "Port": metrics, "Tags": tags}
-    httpx.put(f"{agent}/register", json=told).raise_for_status()
-    try:
-        yield f"http://127.0.0.1:{port}/v2"
-    finally:
-        httpx.put(f"{agent}/deregister/{service}").raise_for_status()
-        process.terminate()
-        process.wait()
+def mirror_port(deployment):
+    return deployment.ports.registry + 10
+
+
+def mirror_itself(deployment, upstream):
+    """Write a mirror of the deployed registry into the stack file."""
+    mirror = {"name": "itself", "upstream": upstream.url, "port": mirror_port(deployment), "auth": "none"}
+    content = yaml.safe_load(deployment.settings_text())
+    content["config"]["docker-registry:mirrors"] = [{**mirror, "username": DEMO_USER}]
+    deployment.restore(yaml.safe_dump(content, sort_keys=False))
+    deployment.encrypt("mirrors[0].password", deployment.password)
 
 
 def load(store, through):
@@ -134,10 +117,8 @@ def watched(registry, store, tmp_path_factory):
     for command in (("gc",), ("backup", "now"), ("backup", "verify")):
         ops(registry, *command)
     folder = tmp_path_factory.mktemp("prometheus")
-    with (
-        mirror(registry, folder) as through,
-        watching(registry.files, registry.cluster.consul_address, folder) as prometheus,
-    ):
+    through = f"http://registry.homelab.local:{mirror_port(registry)}/v2"
+    with watching(registry.files, registry.cluster.consul_address, folder) as prometheus:
         until(lambda: set(prometheus.targets().values()) == {"up"})
 
         def grew():
@@ -150,25 +131,27 @@ def watched(registry, store, tmp_path_factory):
         yield prometheus
 
 
-def panels(registry):
-    """The panels that ask Prometheus, by title."""
+def panels(registry, source):
+    """The panels that ask Prometheus or Loki, by title: their queries for the registry."""
     made = json.loads((registry.files / DASHBOARD).read_text())["panels"]
     return {
-        f"{panel['title']} ({panel['id']})": [target["expr"] for target in panel["targets"]]
+        f"{panel['title']} ({panel['id']})": [
+            target["expr"].replace("$job", JOB) for target in panel["targets"]
+        ]
         for panel in made
-        if panel["type"] != "row" and panel["datasource"]["type"] == "prometheus"
+        if panel["type"] != "row" and panel["datasource"]["type"] == source
     }
 
 
 def test_every_query_of_every_panel_returns_data(registry, watched):
-    asked = panels(registry)
+    asked = panels(registry, "prometheus")
     assert len(asked) > 20
 
     empty = [
         (title, expr)
         for title, exprs in asked.items()
         for expr in exprs
-        if not watched.query(expr.replace("$job", JOB).replace("$__rate_interval", "1m"))
+        if not watched.query(expr.replace("$__rate_interval", "1m"))
     ]
 
     assert empty == []
@@ -192,7 +175,7 @@ def test_every_operand_of_every_alert_returns_data_and_none_fires(registry, watc
 def test_each_mirror_is_told_by_its_name(watched):
     (found,) = watched.query(f'up{{job="{JOB}-mirrors"}}')
 
-    assert found["metric"]["mirror"] == found["metric"]["instance"] == "test"
+    assert found["metric"]["mirror"] == found["metric"]["instance"] == "itself"
 
 
 def test_the_exporter_tells_when_maintenance_went_well_and_until_when_it_has_to_again(exporter, watched):
@@ -253,6 +236,30 @@ def test_the_log_pipelines_find_the_containers_by_the_labels_that_nomad_gives_th
     wanted = re.findall(r"__meta_docker_container_label_(\w+)", (registry.files / "promtail.yml").read_text())
 
     assert set(wanted) <= {re.sub(r"\W", "_", label) for label in labels}
+
+
+def test_every_log_query_finds_something_in_what_the_containers_log(registry, store):
+    digest = store.push("monitoring/logged:1", store.layer(1000))
+    store.client.get(f"/monitoring/logged/manifests/{digest}").raise_for_status()
+    assert store.client.get("/", auth=(DEMO_USER, "an old password")).status_code == 401
+    pipeline = loki.promtail((registry.files / "promtail.yml").read_text())
+    nomad = f"{registry.cluster.nomad_address}/v1/job"
+
+    def empty():
+        """The panels that show nothing of what the registry and the exporter logged."""
+        found = []
+        for job, task in ((JOB, "registry"), (f"{JOB}-exporter", "exporter")):
+            [allocation] = [
+                each["ID"]
+                for each in httpx.get(f"{nomad}/{job}/allocations").json()
+                if each["ClientStatus"] == "running"
+            ]
+            lines = registry.docker("logs", f"{task}-{allocation}").splitlines()
+            found += pipeline.collect(job, task, lines)
+        asked = panels(registry, "loki")
+        return [title for title, exprs in asked.items() for expr in exprs if not loki.run(expr, found)]
+
+    until(lambda: empty() == [], seconds=10)
 
 
 def test_ops_writes_the_same_files_without_any_secret(registry, tmp_path):
