@@ -28,8 +28,7 @@ def password_in(vault: Vault, path: str) -> Password | None:
     """Read it; None if there is none. Raises PasswordError and VaultError."""
     try:
         found: Mapping[str, Mapping[str, str]] = vault.get(path)["data"]
-        # KV v2 writes nanoseconds, which Python does not read.
-        made = datetime.fromisoformat(found["metadata"]["created_time"][:19]).replace(tzinfo=UTC)
+        made = datetime.fromisoformat(found["metadata"]["created_time"])
         return Password(text=found["data"]["password"], made=made)
     except VaultError as error:
         if error.status == 404:
