@@ -18,12 +18,19 @@ def cluster():
 
 
 @pytest.fixture(scope="session")
-def deployment(cluster):
+def deployed(cluster):
     """The program deployed to the tests' cluster, in a copy of the project of its own."""
     made = Deployment.make(cluster)
     made.up()
     yield made
     made.destroy()
+
+
+@pytest.fixture(scope="module")
+def deployment(deployed):
+    """The same for one file of tests: the next one finds nothing of what it stored, nor of its settings."""
+    yield deployed
+    deployed.clear()
 
 
 # Minutes long, so they begin first, and the short ones fill what is left at the end.

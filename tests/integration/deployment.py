@@ -5,12 +5,12 @@ import re
 import shutil
 import ssl
 import subprocess
-import time
 from dataclasses import dataclass
 
 import httpx
 import yaml
 from documents import block
+from waiting import until
 
 from devcluster.instance import HOSTNAME
 from devcluster.stack import DEMO_USER, REPOSITORY, STACK, Stack
@@ -34,6 +34,7 @@ class Deployment:
 
     cluster: object
     stack: Stack
+    settings_at_first: str
 
     @classmethod
     def make(cls, cluster):
@@ -47,7 +48,7 @@ class Deployment:
                 shutil.copy(source, project / name)
         stack = Stack(cluster=cluster.cluster, project=project)
         stack.configure()
-        return cls(cluster, stack)
+        return cls(cluster, stack, stack.file.read_text())
 
     # The engine
 
@@ -114,7 +115,7 @@ class Deployment:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=180,
         )
         assert result.stdout, result.stderr
         found = json.loads(result.stdout)
@@ -131,7 +132,7 @@ class Deployment:
             capture_output=True,
             text=True,
             check=True,
-            timeout=120,
+            timeout=300,
         )
         steps = json.loads(result.stdout)["steps"]
         return {
@@ -175,10 +176,40 @@ class Deployment:
     def restore(self, text):
         self.stack.file.write_text(text)
 
+    # What is stored
+
     def remove_repositories(self, namespace):
-        """Remove what other tests pushed below a name: all test files of a run share the store."""
+        """Remove what was pushed below a name."""
         store = self.cluster.instance.registry_volume / "docker/registry/v2/repositories"
         shutil.rmtree(store / namespace, ignore_errors=True)
+
+    def clear(self):
+        """Leave nothing of a file of tests to the next one on this cluster, also if it failed half-way."""
+        if self.settings_text() != self.settings_at_first:
+            self.restore(self.settings_at_first)
+            self.up()
+        with httpx.Client(base_url=f"{self.cluster.nomad_address}/v1", timeout=30) as nomad:
+            # A freeze, and how the last runs of jobs went: a new job of that name would be blamed for them.
+            kept = nomad.get("/vars", params={"prefix": "nomad/jobs/docker-registry"}).raise_for_status()
+            for variable in kept.json():
+                nomad.delete(f"/var/{variable['Path']}").raise_for_status()
+        self.wait_until_served()
+        # The repository with its password: without the one, jobs refuse the other.
+        shutil.rmtree(self.cluster.instance.backup_volume / "docker-registry", ignore_errors=True)
+        password = f"{self.cluster.vault_address}/v1/secret/metadata/docker-registry/backup"
+        headers = {"X-Vault-Token": self.cluster.vault_token}
+        httpx.delete(password, headers=headers, timeout=30).raise_for_status()
+        shutil.rmtree(self.cluster.instance.registry_volume / "docker", ignore_errors=True)
+        self.run("nomad", "alloc", "restart", self.allocation())  # it remembers blobs
+        until(lambda: self._mode() == "read-write")
+        self.wait_until_served()
+
+    def _mode(self):
+        """What the registry says of itself; None while it does not answer."""
+        try:
+            return httpx.get(f"http://{self.address}/v2/").headers.get("X-Registry-Mode")
+        except httpx.TransportError:
+            return None
 
     # The clients
 
@@ -223,6 +254,14 @@ class Deployment:
     def docker(self, *arguments, check=True):
         return self.run("docker", *arguments, check=check)
 
+    def containers(self, *options):
+        """What docker tells of the containers that `docker ps` lists; some are gone before they are asked."""
+        listed = self.docker("ps", "--quiet", *options).split()
+        command = ["docker", "inspect", *listed]
+        shown = subprocess.run(command, env=self.cluster.env, capture_output=True, text=True, check=False)
+        assert json.loads(shown.stdout), shown.stderr
+        return shown.stdout
+
     def crane(self, *arguments, check=True, config=None):
         """Run crane with the stack's authorities trusted, and the log-ins of a docker config folder."""
         env = {"SSL_CERT_FILE": str(self.trusted)}
@@ -266,20 +305,43 @@ class Deployment:
     def allocation(self):
         """Id of the one allocation of the registry; `pending` is what Nomad calls one that restarts."""
         allocations = httpx.get(f"{self.cluster.nomad_address}/v1/job/docker-registry/allocations").json()
-        running = [each["ID"] for each in allocations if each["ClientStatus"] in ("running", "pending")]
+        running = [
+            each["ID"]
+            for each in allocations
+            # One that is to stop is not gone yet.
+            if each["DesiredStatus"] == "run" and each["ClientStatus"] in ("running", "pending")
+        ]
         assert len(running) == 1, allocations
         return running[0]
 
-    def wait_until_served(self, seconds=60, expected=401):
-        """Wait until both the port and Traefik answer; the catalogue needs a moment after a deploy."""
-        deadline = time.monotonic() + seconds
+    def wait_until_served(self, seconds=180, expected=401):
+        """Wait until both the port and Traefik answer, and will go on to: Traefik follows Consul's checks.
+
+        After a restart it still routes for some seconds before it notices that there was one.
+        """
         urls, trust = self.base_urls, self.trust()
-        while time.monotonic() < deadline:
-            if all(_status(f"{url}/v2/", trust) == expected for url in urls):
-                return
-            time.sleep(0.5)
-        answers = {url: _status(f"{url}/v2/", trust) for url in urls}
-        raise AssertionError(f"{answers} after {seconds} s, not {expected}")
+
+        def answers():
+            return {url: _status(f"{url}/v2/", trust) for url in urls}
+
+        try:
+            until(lambda: self._is_healthy() and set(answers().values()) == {expected}, seconds, interval=0.5)
+        except AssertionError:
+            healthy = "healthy" if self._is_healthy() else "not healthy"
+            raise AssertionError(
+                f"{answers()} after {seconds} s, not {expected}; to Consul it is {healthy}"
+            ) from None
+
+    def _is_healthy(self):
+        """Whether Consul has the registry, and every check passes."""
+        url = f"{self.cluster.consul_address}/v1/health/service/registry"
+        headers = {"X-Consul-Token": self.cluster.env.get("CONSUL_HTTP_TOKEN", "")}
+        try:
+            found = httpx.get(url, headers=headers).json()
+        except (httpx.TransportError, ValueError):  # it starts
+            return False
+        states = {check["Status"] for each in found for check in each["Checks"]}
+        return states == {"passing"}
 
 
 def _status(url, trust):

@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 import tarfile
 import threading
 import time
@@ -38,7 +37,7 @@ class Store:
         self.client = httpx.Client(
             base_url=f"http://{registry.address}/v2",
             headers={"Authorization": f"Basic {token}", "Accept": MANIFESTS},
-            timeout=5,
+            timeout=30,
         )
 
     def layer(self, size=MIB, content=None):
@@ -83,6 +82,13 @@ class Store:
     def start_push(self):
         """What the registry says to one who wants to push a layer."""
         return self.client.post("/gc/any/blobs/uploads/")
+
+    def takes_pushes(self):
+        """Whether one may; it does not answer while it restarts."""
+        try:
+            return self.start_push().status_code == 202
+        except httpx.TransportError:
+            return False
 
     def data(self, digest):
         """Where the disk has a blob."""
@@ -167,12 +173,6 @@ class Store:
         owner = self.blobs.stat()
         os.chown(path, owner.st_uid, owner.st_gid)
 
-    def remove_rubbish(self):
-        """For a store that no collection went over: a drill would find blobs of another content."""
-        for file in self.blobs.glob("*/*/data"):
-            if file.read_bytes() == b"rubbish":
-                shutil.rmtree(file.parent)
-
     def digests(self):
         return {f"sha256:{file.parent.name}" for file in self.blobs.glob("*/*/data")}
 
@@ -201,7 +201,8 @@ class Puller(threading.Thread):
         return mode
 
     def _get(self, path, digest):
-        answer = self.store.client.get(f"/{self.repository}/{path}", timeout=2)
+        # Longer than a busy machine takes: what is to be seen is a registry that does not answer at all.
+        answer = self.store.client.get(f"/{self.repository}/{path}", timeout=10)
         assert answer.status_code == 200
         if f"sha256:{hashlib.sha256(answer.content).hexdigest()}" != digest:
             self.wrong.append(digest)

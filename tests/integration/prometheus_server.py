@@ -8,7 +8,6 @@ import httpx
 import yaml
 
 from devcluster import prometheus
-from devcluster.servers import is_free
 from monitoring.files import RULES, SCRAPE
 
 
@@ -37,7 +36,7 @@ def _is_nothing(series):
 
 
 @contextmanager
-def watching(files, consul_address, folder):
+def watching(files, consul_address, folder, port):
     """Run it on a folder with the files of `ops monitoring`; it keeps its own in another."""
     scrape = yaml.safe_load((files / SCRAPE).read_text())
     config = {
@@ -48,7 +47,6 @@ def watching(files, consul_address, folder):
         ],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    port = next(port for port in range(29_090, 29_190) if is_free(port))
     command = [
         prometheus.folder() / "prometheus",
         f"--config.file={folder / 'prometheus.yml'}",
@@ -79,7 +77,7 @@ def resolved(scrape, consul_address):
 
 
 def ready(server, process, log):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:

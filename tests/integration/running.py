@@ -1,6 +1,7 @@
 """A cluster that runs, as tests talk to it."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,16 @@ class RunningCluster:
             folder.mkdir()
             (folder / "vault").symlink_to(self.instance.bin / "bao")
         return os.pathsep.join([str(folder), self.env["PATH"]])
+
+    def task_logs(self):
+        """What all tasks wrote, by file; Nomad removes the folders of old allocations at any time."""
+        found = {}
+        for folder, _, names in os.walk(self.root / "nomad" / "data" / "alloc"):
+            for file in (Path(folder, name) for name in names if folder.endswith("/alloc/logs")):
+                with suppress(FileNotFoundError):
+                    if file.is_file():  # or a pipe
+                        found[str(file)] = file.read_text(errors="replace")
+        return found
 
     @property
     def nomad_address(self):

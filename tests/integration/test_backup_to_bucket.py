@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import httpx
-import hvac
 import pytest
 from image_store import MIB, Store
 from s3_server import s3_server
@@ -14,7 +13,6 @@ from s3_server import s3_server
 from devcluster.stack import STACK
 
 JOBS = [f"docker-registry-{kind}" for kind in ("backup", "drill", "snapshots", "restore")]
-SECRET = "docker-registry/backup"
 SECRET_KEY = "docker-registry:maintenance.backup.s3.secretKey"
 
 
@@ -26,17 +24,7 @@ def bucket(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def vault(deployment):
-    """Vault, which has a password in the end only if it had one before."""
-    client = hvac.Client(url=deployment.cluster.vault_address, token=deployment.cluster.vault_token)
-    had_one = "backup" in client.secrets.kv.v2.list_secrets(path="docker-registry")["data"]["keys"]
-    yield client
-    if not had_one:
-        client.secrets.kv.v2.delete_metadata_and_all_versions(path=SECRET)
-
-
-@pytest.fixture(scope="module")
-def registry(deployment, bucket, vault):
+def registry(deployment, bucket):
     before = deployment.settings_text()
     place = {"endpoint": bucket.endpoint, "bucket": "backups", "prefix": "home/nas", "region": bucket.region}
     deployment.change("maintenance", backup={"s3": {**place, "accessKey": bucket.access_key}})
@@ -109,7 +97,7 @@ def test_a_drill_reads_it_back_with_keys_that_are_in_no_job_and_no_container(reg
     shown += "".join(httpx.get(f"{registry.cluster.nomad_address}/v1/job/{job}").text for job in JOBS)
     shown += registry.run("pulumi", "stack", "export", "--stack", STACK)
     shown += registry.run("pulumi", "preview", "--diff", "--stack", STACK)
-    shown += told + logs(registry)
+    shown += told + "".join(registry.cluster.task_logs().values())
     assert bucket.secret_key not in shown
 
 
@@ -134,12 +122,6 @@ def drill_watched(registry):
         told = process.stdout.read()
     assert process.returncode == 0, told
     return told, shown
-
-
-def logs(registry):
-    """What the tasks of all runs wrote."""
-    files = registry.cluster.instance.root.rglob("alloc/logs/*.std*.0")
-    return "".join(file.read_text(errors="replace") for file in files)
 
 
 def test_after_the_volume_was_wiped_every_image_comes_back_from_the_bucket(registry, images, tmp_path):

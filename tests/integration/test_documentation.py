@@ -28,7 +28,6 @@ def registry(deployment, tmp_path_factory):
     deployment.wait_until_served()
     deployment.login(deployment.address)
     deployment.login(deployment.tls_address)
-    deployment.remove_repositories("ci")
     store = Store(deployment, tmp_path_factory.mktemp("layers"))
     store.push("ci/app:1", store.layer())
     store.client.close()

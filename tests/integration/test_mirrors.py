@@ -18,6 +18,7 @@ import pytest
 import yaml
 from image_store import MANIFESTS, Store
 from upstream import Upstream, registry
+from waiting import until
 
 from checks.errors import CheckError
 from checks.job_run import JobRun
@@ -64,6 +65,8 @@ class Mirrors:
         ]
         content = yaml.safe_load(self.deployment.stack.file.read_text())
         content["config"]["docker-registry:mirrors"] = mirrors
+        # Not every hour beside the tests.
+        content["config"]["docker-registry:maintenance"] = {"mirrors": {"schedule": "47 3 29 2 *"}}
         self.deployment.restore(yaml.safe_dump(content, sort_keys=False))
         if "private" in names:
             self.set_password(PASSWORD)
@@ -104,15 +107,21 @@ class Mirrors:
             "docs/mirrors.md", "nomad job periodic force docker-registry-mirrors-evict"
         )
         newest = max(nomad.get(f"/v1/jobs?prefix={job}/"), key=lambda each: each["SubmitTime"])["ID"]
-        (evaluation,) = nomad.get(f"/v1/job/{quote(newest, safe='')}/evaluations")
+        # A task that fails makes further ones.
+        evaluations = nomad.get(f"/v1/job/{quote(newest, safe='')}/evaluations")
+        evaluation = min(evaluations, key=lambda each: each["CreateIndex"])
         run = JobRun(nomad=nomad, namespace="default", job=newest, evaluation=evaluation["ID"])
         return [json.loads(line) for line in run.output("evict-mirrors").splitlines()]
 
     def allocations(self):
-        """Ids of what runs, by mirror."""
+        """Ids of what runs and is to go on, by mirror."""
         url = f"{self.deployment.cluster.nomad_address}/v1/job/docker-registry-mirrors/allocations"
         found = httpx.get(url).json()
-        return {each["TaskGroup"]: each["ID"] for each in found if each["ClientStatus"] == "running"}
+        return {
+            each["TaskGroup"]: each["ID"]
+            for each in found
+            if (each["DesiredStatus"], each["ClientStatus"]) == ("run", "running")
+        }
 
 
 def store_port(deployment):
@@ -254,11 +263,10 @@ def test_what_a_mirror_logs_in_with_is_nowhere_in_clear(mirrors):
         ).text
         for kind in ("stdout", "stderr")
     ]
-    containers = mirrors.deployment.docker("ps", "--quiet").split()
     places = {
         "job": httpx.get(f"{nomad}/v1/job/docker-registry-mirrors").text,
         "log": "".join(logs),
-        "docker": mirrors.deployment.docker("inspect", *containers),
+        "docker": mirrors.deployment.containers(),
         "state": mirrors.deployment.run("pulumi", "stack", "export", "--stack", "dev"),
         "stack file": mirrors.deployment.settings_text(),
     }
@@ -327,7 +335,7 @@ def test_a_cache_above_its_limit_loses_what_was_used_least_recently_and_nobody_e
     print(f"away for {outage.seconds:.1f} s: {told}")
     assert told["mirror"] == "third" and told["evicted"]
     assert size_of(cache) < 1024 * KIB
-    after = mirrors.allocations()
+    after = until(lambda: {**found} if "third" in (found := mirrors.allocations()) else None)
     assert after.pop("third") != before.pop("third")
     assert after == before
     assert outage.seconds < 60
@@ -349,7 +357,7 @@ def test_adding_one_and_removing_one_leaves_the_others_as_they_run(mirrors):
     assert after.pop("fourth")
     assert after == {name: before[name] for name in ("docker-hub", "third")}
     consul = mirrors.deployment.cluster.consul_address
-    assert httpx.get(f"{consul}/v1/catalog/service/registry-mirror-private").json() == []
+    until(lambda: httpx.get(f"{consul}/v1/catalog/service/registry-mirror-private").json() == [])
 
 
 def test_doctor_names_what_is_wrong_with_the_mirrors_and_what_mends_it(mirrors):
@@ -358,10 +366,13 @@ def test_doctor_names_what_is_wrong_with_the_mirrors_and_what_mends_it(mirrors):
     job = f"{mirrors.deployment.cluster.nomad_address}/v1/job/docker-registry-mirrors"
 
     httpx.delete(job, params={"purge": "true"}).raise_for_status()
-    found = mirrors.deployment.doctor()["mirrors-serve"]
 
-    assert (found["state"], found["fix"]) == ("failure", "pulumi up --stack dev")
-    assert "docker-hub: " in found["what"]
+    def found():
+        return mirrors.deployment.doctor()["mirrors-serve"]
+
+    # Nomad ends one after the other.
+    named = until(lambda: each if "docker-hub: " in (each := found())["what"] else None)
+    assert (named["state"], named["fix"]) == ("failure", "pulumi up --stack dev")
 
 
 def stamp(cache, days):
@@ -445,7 +456,7 @@ def dockerd_settings(deployment, text):
     def reload(text):
         (instance.root / "docker.json").write_text(text)
         os.kill(pid, signal.SIGHUP)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         wanted = [f"{mirror}/" for mirror in json.loads(text).get("registry-mirrors", [])]
         while True:
             shown = deployment.docker("info", "--format", "{{json .RegistryConfig.Mirrors}}")
@@ -461,7 +472,7 @@ def dockerd_settings(deployment, text):
         reload('{"registry-mirrors": []}')
 
 
-def through_traefik(deployment, hostname, path, seconds=20):
+def through_traefik(deployment, hostname, path, seconds=60):
     """Ask Traefik for a path of a host, whose name need not resolve here."""
     host, port = deployment.traefik_address
     # The cluster's certificate is for *.homelab.local: what is below has none.

@@ -168,15 +168,12 @@ def no_secret_is_shown(registry, preview, known):
             ]
         ),
         "ps": subprocess.run(["ps", "auxeww"], capture_output=True, text=True, check=True).stdout,
-        "docker": registry.docker("inspect", *registry.docker("ps", "-aq").split()),
+        "docker": registry.containers("--all"),
         "consul": httpx.get(f"{cluster.consul_address}/v1/catalog/service/registry").text,
         "status": registry.run("python", "-m", "ops", "status", "--stack", "dev"),
     }
-    logs = [
-        *(cluster.root / "logs").rglob("*.log"),
-        *(cluster.root / "nomad" / "data" / "alloc").rglob("alloc/logs/*"),
-    ]
-    places |= {str(path): path.read_text(errors="replace") for path in logs if path.is_file()}
+    places |= {str(path): path.read_text(errors="replace") for path in (cluster.root / "logs").glob("*.log")}
+    places |= cluster.task_logs()
     for place, text in places.items():
         for name, value in known.items():
             assert value not in text, f"{name} is in clear in {place}"

@@ -8,6 +8,7 @@ import time
 import httpx
 import pytest
 from documents import block
+from waiting import until
 
 DAY = 86_400
 PLAN, APPLY = block("docs/retention.md", "python -m ops retention plan").commands
@@ -19,8 +20,6 @@ RULES = [{"repositories": ["ci/*"], "keepTags": ["v*"], "keepNewest": 1}]
 def registry(deployment):
     before = deployment.settings_text()
     deployment.change("maintenance", retention={"rules": RULES, "apply": True}, garbageCollection={})
-    deployment.remove_repositories("ci")
-    deployment.remove_repositories("base")
     deployment.up()
     deployment.wait_until_served()
     yield deployment
@@ -145,13 +144,11 @@ def test_a_plan_that_is_not_what_was_shown_is_not_carried_out(registry, client, 
     meta = {"at": str(shown["summary"]["at"]), "plan": "0" * 16}
     run = httpx.post(f"{url}/job/docker-registry-retention-apply/dispatch", json={"Meta": meta}).json()
 
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
+    def ended():
         made = httpx.get(f"{url}/evaluation/{run['EvalID']}/allocations").json()
-        if made and made[0]["ClientStatus"] in ("complete", "failed"):
-            break
-        time.sleep(0.5)
-    assert made[0]["ClientStatus"] == "failed"
+        return [each["ClientStatus"] for each in made if each["ClientStatus"] in ("complete", "failed")]
+
+    assert until(ended) == ["failed"]
     assert pull(client, "ci/app", "pr-7")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -65,6 +66,7 @@ def forge():
 def registry(deployment):
     before = deployment.settings_text()
     yield deployment
+    shutil.rmtree(deployment.stack.project / ".venv", ignore_errors=True)  # which the workflow installs
     deployment.restore(before)
     deployment.up()
     deployment.wait_until_served()
