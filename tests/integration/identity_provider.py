@@ -87,11 +87,11 @@ def identity_provider(bao, folder):
 
 
 def _wait_until_active(url):
-    for _ in range(150):
+    for _ in range(450):
         try:
             if httpx.get(url).status_code == 200:
                 return
         except httpx.TransportError:
             pass
         time.sleep(0.2)
-    raise AssertionError(f"{url} is not healthy after 30 s")
+    raise AssertionError(f"{url} is not healthy after 90 s")

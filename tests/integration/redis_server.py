@@ -69,7 +69,7 @@ def redis_server(folder, address="127.0.0.1", *, with_password=True):
 
 
 def _wait(server, made, log):
-    for _ in range(100):
+    for _ in range(600):
         assert server.poll() is None, log.read_text()
         try:
             if made.ask("PING") == "+PONG":
@@ -77,4 +77,4 @@ def _wait(server, made, log):
         except OSError:
             pass
         time.sleep(0.1)
-    raise AssertionError(f"no Redis after 10 s: {log.read_text()}")
+    raise AssertionError(f"no Redis after 60 s: {log.read_text()}")

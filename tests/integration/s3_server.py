@@ -18,7 +18,7 @@ from devcluster.files import PRIVATE, write
 
 WEED = Path(sys.executable).with_name("weed")
 REGION = "us-east-1"
-START_SECONDS = 60
+START_SECONDS = 180
 # Its parts listen on two ports each, which are options of these names.
 PORTS = [f"{part}.{port}" for part in ("master", "volume", "filer", "s3") for port in ("port", "port.grpc")]
 

@@ -45,9 +45,9 @@ class SecondTraefik:
             yield
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
-    def _wait(self, seconds=20):
+    def _wait(self, seconds=60):
         deadline = time.monotonic() + seconds
         while True:
             try:

@@ -186,7 +186,8 @@ class Deployer(Deployment):
 
     def allocation(self):
         url = f"{self.cluster.nomad_address}/v1/job/docker-registry/allocations"
-        (running,) = [each["ID"] for each in self.acl.ask("GET", url) if each["ClientStatus"] == "running"]
+        wanted = [each for each in self.acl.ask("GET", url) if each["DesiredStatus"] == "run"]
+        (running,) = [each["ID"] for each in wanted if each["ClientStatus"] == "running"]
         return running
 
 
@@ -364,7 +365,7 @@ def test_the_cluster_serves_again_after_it_was_stopped(registry):
     registry.cluster.cluster.down()
     registry.cluster.cluster.up()
 
-    registry.wait_until_served(120)
+    registry.wait_until_served()
 
 
 def test_the_documented_rights_change_to_tls_and_tokens_of_vaults(registry):

@@ -81,7 +81,7 @@ def service(cluster):
     run(cluster.env, "nomad", "job", "stop", "-purge", "keeps-running")
 
 
-def wait_until_served(cluster, seconds=90):
+def wait_until_served(cluster, seconds=180):
     """Through Traefik's TLS entry point: all servers have a part in it."""
     deadline = time.monotonic() + seconds
     url = f"https://registry.homelab.local:{cluster.traefik_port}/v2/"
@@ -189,9 +189,11 @@ def test_a_server_that_dies_while_it_starts_names_its_log(cluster):
     raft = cluster.root / "vault" / "data" / "vault.db"
     whole = raft.read_bytes()
     raft.write_bytes(b"not a database" * 1000)
-    with pytest.raises(ClusterError) as error:
-        cluster.cluster.up()
-    raft.write_bytes(whole)
+    try:
+        with pytest.raises(ClusterError) as error:
+            cluster.cluster.up()
+    finally:
+        raft.write_bytes(whole)
     assert "openbao stopped while it started" in str(error.value)
     assert str(cluster.root / "logs" / "openbao.log") in str(error.value)
     assert "invalid database" in str(error.value)
@@ -236,7 +238,12 @@ def run(env, *command):
 
 def traces_of(instance):
     """What a cluster put outside its folder: links, rules, mounts, runtime files, the line in /etc/hosts."""
-    commands = (["ip", "-brief", "link"], ["iptables", "-S"], ["iptables", "-t", "nat", "-S"], ["ls", "/run"])
+    commands = (
+        ["ip", "-brief", "link"],
+        ["iptables", "--wait", "-S"],
+        ["iptables", "--wait", "-t", "nat", "-S"],
+        ["ls", "/run"],
+    )
     printed = [
         subprocess.run(command, capture_output=True, text=True, check=True).stdout for command in commands
     ]

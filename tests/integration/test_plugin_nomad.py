@@ -11,7 +11,7 @@ from plugin_harness import Trial
 SECOND = 10**9  # Nomad's durations are in nanoseconds
 
 
-def jobspec(name="plugin-web", command="sleep 600", deadline=6, **task):
+def jobspec(name="plugin-web", command="sleep 600", **task):
     """A service that is healthy when its task stays up for a second."""
     return {
         "ID": name,
@@ -22,8 +22,8 @@ def jobspec(name="plugin-web", command="sleep 600", deadline=6, **task):
             "MaxParallel": 1,
             "HealthCheck": "task_states",
             "MinHealthyTime": SECOND,
-            "HealthyDeadline": (deadline - 1) * SECOND,
-            "ProgressDeadline": deadline * SECOND,
+            "HealthyDeadline": 90 * SECOND,
+            "ProgressDeadline": 100 * SECOND,
             "AutoRevert": True,
         },
         "TaskGroups": [
@@ -48,7 +48,7 @@ def jobspec(name="plugin-web", command="sleep 600", deadline=6, **task):
     }
 
 
-def job(spec, resource="web", import_=None, text=None, timeout="60s", **properties):
+def job(spec, resource="web", import_=None, text=None, timeout="180s", **properties):
     def program():
         made = nomad.Job(
             resource,

@@ -88,7 +88,7 @@ def browse(tmp_path):
         alone = ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}"]
         told = ["--enable-logging=stderr", f"--log-net-log={log}", "--dump-dom"]
         done = subprocess.run(
-            [*browser, *alone, *told, file.as_uri()], capture_output=True, text=True, check=True, timeout=60
+            [*browser, *alone, *told, file.as_uri()], capture_output=True, text=True, check=True, timeout=180
         )
         events = [event.get("params", {}) for event in json.loads(log.read_text())["events"]]
         # What the browser asks for by itself, as its updates, has "not an origin".

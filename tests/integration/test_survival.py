@@ -64,7 +64,7 @@ def pusher(registry, tmp_path):
     started.stop()
 
 
-def wait_for_pushes(pusher, more, seconds=120):
+def wait_for_pushes(pusher, more, seconds=240):
     wanted, deadline = len(pusher.pushed) + more, time.monotonic() + seconds
     while len(pusher.pushed) < wanted:
         assert time.monotonic() < deadline, "no push is acknowledged any more"
@@ -90,8 +90,12 @@ def every_blob_is_whole(volume):
     return len(blobs)
 
 
+def client_of(registry):
+    return httpx.Client(base_url=f"http://{registry.address}", auth=("demo", registry.password), timeout=60)
+
+
 def every_acknowledged_push_is_there(registry, digests):
-    with httpx.Client(base_url=f"http://{registry.address}", auth=("demo", registry.password)) as client:
+    with client_of(registry) as client:
         for digest in digests:
             manifest = client.get(f"/v2/survival/app/manifests/{digest}")
             assert manifest.status_code == 200, f"{digest}: {manifest.text}"
@@ -110,7 +114,7 @@ def test_killing_each_server_and_then_all_during_pushes_loses_none_that_was_ackn
         for name in victims:
             kill(registry, name)
         cluster.up()  # what the machine's init system does
-        registry.wait_until_served(120)
+        registry.wait_until_served()
     wait_for_pushes(pusher, 2)
     pusher.stop()
 
@@ -136,7 +140,7 @@ def pushed(registry, name, size):
     """Push a blob of random content; gives the status of the last answer and its digest."""
     content = os.urandom(size)
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    with httpx.Client(base_url=f"http://{registry.address}", auth=("demo", registry.password)) as client:
+    with client_of(registry) as client:
         begun = client.post(f"/v2/{name}/blobs/uploads/")
         if begun.status_code != 202:
             return begun.status_code, digest
@@ -145,8 +149,8 @@ def pushed(registry, name, size):
 
 
 def pulled(registry, name, digest):
-    url = f"http://{registry.address}/v2/{name}/blobs/{digest}"
-    content = httpx.get(url, auth=("demo", registry.password)).content
+    with client_of(registry) as client:
+        content = client.get(f"/v2/{name}/blobs/{digest}").content
     return f"sha256:{hashlib.sha256(content).hexdigest()}" == digest
 
 

@@ -133,7 +133,7 @@ def test_a_client_that_does_not_trust_the_authority_is_refused(registry):
 
 def test_the_seeds_own_commands_work_on_the_port(registry):
     folder = Path(f"/etc/docker/certs.d/{HOSTNAME}:{registry.ports.registry}")
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         (folder / "ca.crt").write_text(registry.output("caCertificate"))
         registry.login(f"{HOSTNAME}:{registry.ports.registry}")
@@ -295,8 +295,9 @@ def test_a_renewed_certificate_of_an_authority_that_is_there_is_served_without_a
         authority = vault.adapter.get("/v1/homelab-pki/ca/pem").text.strip()
         assert registry.output("caCertificate") == authority
         assert registry.changes() == {}
-        first, allocation = certificate(registry.port_address), registry.allocation()
-        until(lambda: certificate(registry.port_address) not in (first, None), seconds=90)
+        first = until(lambda: certificate(registry.port_address))
+        allocation = registry.allocation()
+        until(lambda: certificate(registry.port_address) not in (first, None))
         until(lambda: answers(registry, authority))  # it starts anew with each certificate
         assert registry.allocation() == allocation
     finally:

@@ -1,5 +1,6 @@
 """Clusters that leave nothing behind."""
 
+import fcntl
 import os
 import socket
 import tempfile
@@ -45,8 +46,13 @@ def reserved_ports() -> Iterator[Ports]:
 
 
 def remove_abandoned() -> None:
-    """Remove what test runs left that were killed."""
-    for owner in Path("/tmp").glob(f"{PREFIX}*/owner"):
-        root = owner.parent
-        if owner.exists() and not Path("/proc", owner.read_text()).exists():
-            Cluster(Instance(root=root, own_engine=True)).clean()
+    """Remove what test runs left that were killed; workers that start together do so one by one."""
+    folder = os.open("/tmp", os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        for owner in Path("/tmp").glob(f"{PREFIX}*/owner"):
+            root = owner.parent
+            if owner.exists() and not Path("/proc", owner.read_text()).exists():
+                Cluster(Instance(root=root, own_engine=True)).clean()
+    finally:
+        os.close(folder)

@@ -114,7 +114,7 @@ def registry(folder, port):
     environment = {"OTEL_TRACES_EXPORTER": "none"}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not _answers(port):
             assert process.poll() is None and time.monotonic() < deadline, "the upstream does not start"
             time.sleep(0.1)
