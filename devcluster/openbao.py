@@ -136,8 +136,8 @@ def _nomad_token_file(instance: Instance) -> Path:
 
 
 def _until(ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not ready():
         if time.monotonic() > deadline:
-            raise ClusterError("OpenBao is not ready 30 s after it was initialised: its log tells why")
+            raise ClusterError("OpenBao is not ready 90 s after it was initialised: its log tells why")
         time.sleep(0.1)

@@ -22,9 +22,9 @@ from devcluster.instance import LOOPBACK, Instance
 
 # Inherited by everything started for an instance, so that it is told from other instances' processes.
 MARK = "DOCKER_REGISTRY_CLUSTER"
-START_SECONDS = 60
+START_SECONDS = 120  # a busy machine starts several clusters at once
 STOP_SECONDS = 30
-CLOSING_SECONDS = 1  # a server that was just killed still holds its ports for a moment
+CLOSING_SECONDS = 5  # a server that was just killed still holds its ports for a moment
 LOG_BYTES = 20_000_000
 LOG_LINES = 20  # shown of a server that failed; what Nomad says while it shuts down takes a dozen
 
