@@ -3,6 +3,8 @@
 from contextlib import suppress
 from pathlib import Path
 
+from throwaway import PREFIX
+
 # Nomad that starts again kills the process ids of its old helpers where nobody answers (go-plugin, reattach).
 # With several clusters the kernel's 32768 come round within minutes, and an id is another process's by then.
 PID_MAX, ENOUGH = Path("/proc/sys/kernel/pid_max"), 4194304  # what systemd sets (sysctl.d/50-pid-max.conf)
@@ -18,5 +20,6 @@ def pytest_configure(config):
 
 
 def pytest_unconfigure(config):
-    if hasattr(config, "pid_max"):
+    another_run = any(Path("/tmp").glob(f"{PREFIX}*"))  # whose clusters need it
+    if hasattr(config, "pid_max") and not another_run:
         PID_MAX.write_text(str(config.pid_max))

@@ -90,7 +90,7 @@ class Clients:
                 except (httpx.TransportError, RefusedError):
                     if not left:
                         raise
-                    time.sleep(0.5)
+                    time.sleep(2)  # Consul and Traefik notice after some seconds that an instance is gone
 
         with concurrent.futures.ThreadPoolExecutor(len(images)) as pool:
             for done in [pool.submit(push, image) for image in images]:

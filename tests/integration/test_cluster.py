@@ -231,7 +231,7 @@ def containers(cluster):
 
 def run(env, *command):
     """Run a command; give its output, or fail with what it said."""
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -102,9 +102,9 @@ def load(store, through):
     for _ in range(3):
         manifest = store.client.get(f"/monitoring/app/manifests/{digest}")
         for layer in manifest.json()["layers"]:
-            for client in (store.client.get, lambda path: httpx.get(f"{through}{path}", timeout=5)):
+            for client in (store.client.get, lambda path: httpx.get(f"{through}{path}", timeout=30)):
                 assert client(f"/monitoring/app/blobs/{layer['digest']}").status_code == 200
-        assert httpx.get(f"{through}/monitoring/app/manifests/1").status_code == 200
+        assert httpx.get(f"{through}/monitoring/app/manifests/1", timeout=30).status_code == 200
         assert (
             store.client.get("/", headers={"Authorization": "Basic bm9ib2R5OnNlY3JldA=="}).status_code == 401
         )
