@@ -31,29 +31,3 @@ def deployment(deployed):
     """The same for one file of tests: the next one finds nothing of what it stored, nor of its settings."""
     yield deployed
     deployed.clear()
-
-
-# Minutes long, so they begin first, and the short ones fill what is left at the end.
-LONGEST = (
-    "test_deploy.py",
-    "test_s3.py",
-    "test_doctor.py",
-    "test_token_keys.py",
-    "test_modes.py",
-    "test_acl.py",
-    "test_gc.py",
-    "test_workflows.py",
-    "test_tls.py",
-    "test_tokens.py",
-    "test_drift.py",
-    "test_backup.py",
-    "test_mirrors.py",
-    "test_environments.py",
-    "test_monitoring.py",
-    "test_backup_to_bucket.py",
-)
-
-
-def pytest_collection_modifyitems(items):
-    rank = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))

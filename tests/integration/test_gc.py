@@ -23,13 +23,13 @@ GIB = 1024 * MIB
 PAGE = "docs/operations.md"
 DRY_RUN, RUN = block(PAGE, "python -m ops gc --dry-run").commands
 FREEZE, STATUS, THAW = block(PAGE, "nomad var put nomad/jobs/docker-registry mode=read-only").commands
-COLLECTION = {"schedule": "17 4 29 2 *", "deleteUntagged": True}  # not beside the tests
+COLLECTION = {"schedule": "17 4 1 1 *", "deleteUntagged": True}  # not beside the tests
 
 
 @pytest.fixture(scope="module")
 def registry(deployment):
     before = deployment.settings_text()
-    deployment.change("maintenance", garbageCollection=COLLECTION, backup={"schedule": "17 2 29 2 *"})
+    deployment.change("maintenance", garbageCollection=COLLECTION, backup={"schedule": "17 2 1 1 *"})
     deployment.up()
     deployment.wait_until_served()
     deployment.login(deployment.address)

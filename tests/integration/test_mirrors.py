@@ -66,7 +66,7 @@ class Mirrors:
         content = yaml.safe_load(self.deployment.stack.file.read_text())
         content["config"]["docker-registry:mirrors"] = mirrors
         # Not every hour beside the tests.
-        content["config"]["docker-registry:maintenance"] = {"mirrors": {"schedule": "47 3 29 2 *"}}
+        content["config"]["docker-registry:maintenance"] = {"mirrors": {"schedule": "47 3 1 1 *"}}
         self.deployment.restore(yaml.safe_dump(content, sort_keys=False))
         if "private" in names:
             self.set_password(PASSWORD)
