@@ -62,7 +62,6 @@ class Cluster:
         link_all(instance.bin, _programs())
         if chosen.server:
             engine.prepare(instance)
-            chosen = engine.choose(instance)  # whose program may be there only since then
         engine.require_client()
         consul.prepare(instance)
         openbao.prepare(instance)
