@@ -12,7 +12,6 @@ from devcluster import debian, engine, images, nomad, programs, prometheus, stor
 from devcluster.cluster import Cluster
 from devcluster.errors import ClusterError
 from devcluster.instance import Instance
-from devcluster.plugins.install import install
 from devcluster.progress import say
 from devcluster.stack import REPOSITORY, Stack
 from devcluster.trivy_image import NAME as TRIVY
@@ -43,7 +42,7 @@ def up() -> None:
         say(f"cluster: {'started ' + ', '.join(started) if started else 'everything runs already'}")
         stack.prepare()
         stack.configure()
-        say(install(stack.environment(), ROOT / "pulumi" / "plugins"))
+        say(cluster.install_plugins(stack.environment()))
         if not nomad.wait_for_registry(cluster.instance):
             say("the registry does not serve yet: trying again; `python -m ops why` tells why")
         stack.deploy()

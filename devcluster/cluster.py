@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from devcluster import bridge, consul, engine, hosts, images, nomad, openbao, tr
 from devcluster.engine import Engine
 from devcluster.errors import ClusterError
 from devcluster.instance import Instance
+from devcluster.plugins import standing_by
+from devcluster.plugins.install import install
 from devcluster.programs import find_or_build_all, link_all
 from devcluster.progress import say, step
 from devcluster.servers import (
@@ -82,6 +84,13 @@ class Cluster:
             say(todo)
         return started
 
+    def install_plugins(self, pulumi_env: Mapping[str, str]) -> str:
+        """Install Pulumi's provider plugins, with what serves our own; one line for the user."""
+        with self._alone():
+            line = install(pulumi_env, self.instance.root / "pulumi" / "plugins")
+            self._start(standing_by.servers(self.instance))
+        return line
+
     def down(self) -> list[str]:
         """Stop every server and container of the instance, keeping the data; return what was stopped."""
         if not self.instance.root.exists():
@@ -109,6 +118,7 @@ class Cluster:
         own = [chosen.server] if chosen.server else []
         return [
             *own,
+            *standing_by.servers(instance),
             consul.server(instance),
             openbao.server(instance),
             traefik.server(instance),
@@ -172,7 +182,7 @@ class Cluster:
         }
         return {
             "PATH": os.pathsep.join(folders + path),
-            "PULUMI_HOME": str(instance.root / "pulumi" / "home"),
+            "PULUMI_HOME": str(instance.pulumi_home),
             "PULUMI_BACKEND_URL": f"file://{instance.root / 'pulumi' / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(instance.root / "pulumi" / "passphrase"),
             "PULUMI_SKIP_UPDATE_CHECK": "true",

@@ -112,6 +112,11 @@ class Instance:
         return self.root / "tls" / "ca.crt"
 
     @property
+    def pulumi_home(self) -> Path:
+        """PULUMI_HOME."""
+        return self.root / "pulumi" / "home"
+
+    @property
     def root_token_file(self) -> Path:
         """OpenBao's root token."""
         return self.root / "vault" / "root-token"

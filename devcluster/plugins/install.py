@@ -25,11 +25,11 @@ def install(pulumi_env: Mapping[str, str], build_dir: Path) -> str:
     """
     home = Path(pulumi_env["PULUMI_HOME"])
     wanted = [name for name in PLUGINS if not _installed(home, name)]
-    if wanted and _any_local(home):
+    if wanted and any_local(home):
         _install_local(wanted, pulumi_env, build_dir)
     elif wanted and not all(_download(name, pulumi_env) for name in wanted):
         _install_local(PLUGINS, pulumi_env, build_dir)
-    return LOCAL if _any_local(home) else PUBLISHED
+    return LOCAL if any_local(home) else PUBLISHED
 
 
 def _launcher(home: Path, name: str) -> Path:
@@ -50,7 +50,8 @@ def _is_local(launcher: Path) -> bool:
         return file.read(2) == b"#!"
 
 
-def _any_local(home: Path) -> bool:
+def any_local(home: Path) -> bool:
+    """Whether this PULUMI_HOME has a stand-in."""
     return any(path.exists() and _is_local(path) for path in (_launcher(home, name) for name in PLUGINS))
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devcluster.cluster import Cluster
-from devcluster.plugins.install import install
 from devcluster.stack import Stack
 
 
@@ -23,7 +22,7 @@ class RunningCluster:
         stack = Stack(cluster=cluster, project=cluster.instance.root)
         stack.prepare()
         env = stack.environment()
-        install(env, cluster.instance.root / "pulumi" / "plugins")
+        cluster.install_plugins(env)
         env["PULUMI_CONFIG_PASSPHRASE"] = Path(env.pop("PULUMI_CONFIG_PASSPHRASE_FILE")).read_text()
         # docker keeps its log-ins in a folder of the tests' own.
         env["DOCKER_CONFIG"] = str(cluster.instance.root / "docker-config")
