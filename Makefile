@@ -24,7 +24,8 @@ test: .venv/ready ## Run all tests, on a cluster of their own.
 	@# Apart from the tests: on a new machine this takes minutes, which no test's timeout should have to allow.
 	@$(BIN)/python -m devcluster build
 	@# Four clusters at a time: much of a test is waiting for servers.
-	@$(BIN)/pytest -n 4 --dist loadfile
+	@# The program and its commands are started many hundred times: Python may keep what it compiled.
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n 4 --dist loadfile
 
 check: .venv/ready ## Check format, lint and types.
 	@$(BIN)/ruff format --check --quiet .
@@ -32,7 +33,7 @@ check: .venv/ready ## Check format, lint and types.
 	@$(BIN)/mypy __main__.py components config jobs checks ops monitoring devcluster bench
 
 bench: .venv/ready ## Measure how fast it is, and print tables; name=retention measures just that.
-	@$(BIN)/python -m bench $(name)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m bench $(name)
 
 .venv/ready: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'error: Python 3.11 or newer is needed; set PYTHON=…' >&2; exit 1; }

@@ -108,7 +108,7 @@ def every_acknowledged_push_is_there(registry, digests):
 def test_killing_each_server_and_then_all_during_pushes_loses_none_that_was_acknowledged(registry, pusher):
     cluster = registry.cluster.cluster
     names = ["registry", *(status.name for status in cluster.status())]
-    assert len(names) == 6
+    assert {"dockerd", "consul", "openbao", "traefik", "nomad"} <= {*names}
     for victims in (*([name] for name in names), names):
         wait_for_pushes(pusher, 2)
         for name in victims:

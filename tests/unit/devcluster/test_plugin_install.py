@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from devcluster.errors import ClusterError
+from devcluster.instance import Instance
+from devcluster.plugins import fork_server, standing_by
 from devcluster.plugins.install import LOCAL, PLUGINS, PUBLISHED, install
 
 FAKE = """#!/bin/sh
@@ -113,7 +115,35 @@ def test_all_plugins_of_an_engine_are_forks_of_one_process(pulumi, tmp_path):
     assert len(fork_servers(os.getpid())) == 1
 
 
-def test_a_plugin_ends_when_its_engine_was_killed(pulumi, tmp_path):
+@pytest.fixture(params=["a cluster that runs", "no cluster"])
+def fork_server_of(request, pulumi):
+    """A fork server of that PULUMI_HOME, and without it."""
+    if request.param == "no cluster":
+        yield None
+        return
+    _, home = pulumi
+    with subprocess.Popen(fork_server.command(str(home), PLUGINS)) as process:
+        deadline = time.monotonic() + 60
+        while not fork_server.stands_by(str(home)):  # that it was asked does not end it
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.05)
+        yield process
+        assert process.poll() is None
+        process.terminate()
+
+
+def test_a_cluster_has_a_fork_server_once_stand_ins_are_installed(pulumi, tmp_path):
+    env, home = pulumi
+    instance = Instance(root=tmp_path)
+    assert standing_by.servers(instance) == []
+    instance.pulumi_home.parent.mkdir()
+    instance.pulumi_home.symlink_to(home)
+    install(env, tmp_path / "build")
+    (server,) = standing_by.servers(instance)
+    assert server.name == "plugins" and not server.healthy()
+
+
+def test_a_plugin_ends_when_its_engine_was_killed(pulumi, tmp_path, fork_server_of):
     env, home = pulumi
     install(env, tmp_path / "build")
     launcher = next(home.glob("plugins/resource-consul-*/pulumi-resource-consul"))
@@ -124,6 +154,7 @@ def test_a_plugin_ends_when_its_engine_was_killed(pulumi, tmp_path):
         [sys.executable, "-c", engine, launcher], env=env, stdout=subprocess.PIPE, text=True
     )
     assert int(process.stdout.readline()) > 0
+    assert bool(fork_servers(process.pid)) == (fork_server_of is None)
     process.kill()
     assert process.stdout.read() == ""  # returns when the plugin, which holds the pipe, has ended
     process.wait()
