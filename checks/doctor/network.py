@@ -9,7 +9,7 @@ from checks.ports import is_open
 from jobs.tasks.freeze_record import MODE_HEADER
 from jobs.traefik_tags import traefik_tags
 
-_TIMEOUT = 3  # seconds; on the same network
+_TIMEOUT = httpx.Timeout(10, connect=3)  # seconds; on the same network
 
 
 def name_resolves(facts: Facts) -> Finding:
@@ -118,10 +118,13 @@ CHECKS = (name_resolves, name_leads_there, port_reachable, traefik_routes)
 
 
 def _right_line(address: str, hostname: str) -> str:
-    """Replace a name's line; the file stays the same one, which in a container it has to."""
+    """Replace a name's line; the file stays the same one, which in a container it has to.
+
+    It is read before it is opened and written at once: who looks up a name meanwhile would find none.
+    """
     return (
-        f"grep -vwF {hostname} /etc/hosts > hosts.new; echo '{address} {hostname}' >> hosts.new; "
-        "cat hosts.new > /etc/hosts; rm hosts.new"
+        f"others=$(grep -vwF {hostname} /etc/hosts); "
+        f"printf '%s\\n' \"$others\" '{address} {hostname}' > /etc/hosts"
     )
 
 

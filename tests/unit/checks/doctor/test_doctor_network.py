@@ -73,8 +73,8 @@ def test_a_name_that_leads_to_a_machine_without_traefik_is_led_to_the_one_that_h
 
     assert found.what == f"nothing listens on port 443 of 192.168.1.66, which is {HOSTNAME} here"
     assert found.fix == (
-        f"grep -vwF {HOSTNAME} /etc/hosts > hosts.new; echo '192.168.1.5 {HOSTNAME}' >> hosts.new; "
-        "cat hosts.new > /etc/hosts; rm hosts.new"
+        f"others=$(grep -vwF {HOSTNAME} /etc/hosts); "
+        f"printf '%s\\n' \"$others\" '192.168.1.5 {HOSTNAME}' > /etc/hosts"
     )
 
 
