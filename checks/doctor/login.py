@@ -12,7 +12,7 @@ from checks.doctor.finding import Finding, failure, not_looked_at, ok
 from checks.errors import CheckError
 from config.names import Names
 
-_TIMEOUT = 5  # seconds
+_TIMEOUT = httpx.Timeout(30, connect=5)  # seconds; a push waits for the disk
 
 
 def login_asked_for(facts: Facts) -> Finding:

@@ -13,7 +13,7 @@ from jobs.tasks.registry_mode import TASK
 
 _LEAST = (2, 11)  # the first with the middleware ipAllowList (Traefik, migration guide)
 _CUT = "client disconnected during blob PATCH"  # what the registry logs of a push that was cut
-_TIMEOUT = 2  # seconds
+_TIMEOUT = httpx.Timeout(10, connect=2)  # seconds
 
 
 def traefik_version(facts: Facts) -> Finding:
