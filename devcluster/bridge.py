@@ -96,7 +96,8 @@ def _ip(*arguments: str) -> str:
 def _set(rule: Rule, *, present: bool) -> None:
     """Insert or delete a rule; again where another program's change made iptables give up."""
     for _ in range(TRIES):
-        if (_iptables("-C", rule).returncode == 0) == present:
+        # 1 is of a rule that is not there, anything else of tables that cannot be read just now.
+        if _iptables("-C", rule).returncode == (0 if present else 1):
             return
         last = _iptables("-I" if present else "-D", rule)
     raise ClusterError(f"`{' '.join(last.args)}` failed: {last.stderr.strip()}")

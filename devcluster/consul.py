@@ -88,7 +88,7 @@ def initialise(instance: Instance) -> None:
     if not instance.acl:
         return
     acl = f"{instance.consul_address}/v1/acl"
-    with httpx.Client(headers=headers(instance), trust_env=False) as http:
+    with httpx.Client(headers=headers(instance), timeout=30, trust_env=False) as http:
         for name, rules in RULES.items():
             secret = token(instance, name)
             if answers(f"{acl}/token/self", headers={"X-Consul-Token": secret}):

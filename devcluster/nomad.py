@@ -148,7 +148,7 @@ def initialise(instance: Instance) -> bool:
         return False
     secret = str(uuid.uuid4())
     url = f"{instance.nomad_address}/v1/acl/bootstrap"
-    httpx.post(url, json={"BootstrapSecret": secret}, trust_env=False).raise_for_status()
+    httpx.post(url, json={"BootstrapSecret": secret}, timeout=30, trust_env=False).raise_for_status()
     return write(file, secret, mode=PRIVATE)
 
 

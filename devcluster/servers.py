@@ -24,6 +24,7 @@ from devcluster.instance import LOOPBACK, Instance
 MARK = "DOCKER_REGISTRY_CLUSTER"
 START_SECONDS = 120  # a busy machine starts several clusters at once
 STOP_SECONDS = 30
+ANSWER_SECONDS = 10
 CLOSING_SECONDS = 5  # a server that was just killed still holds its ports for a moment
 LOG_BYTES = 20_000_000
 LOG_LINES = 20  # shown of a server that failed; what Nomad says while it shuts down takes a dozen
@@ -179,7 +180,7 @@ def holder(port: int) -> str:
 def answers(url: str, accept: Callable[[str], bool] = bool, headers: Mapping[str, str] | None = None) -> bool:
     """Whether a GET of the URL succeeds with a body that `accept` takes."""
     try:
-        response = httpx.get(url, headers=headers, timeout=2, trust_env=False)
+        response = httpx.get(url, headers=headers, timeout=ANSWER_SECONDS, trust_env=False)
     except httpx.HTTPError:
         return False
     return response.status_code == 200 and accept(response.text)
