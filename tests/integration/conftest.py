@@ -2,10 +2,14 @@
 
 import signal
 
+import httpx
 import pytest
 from deployment import Deployment
 from running import RunningCluster
 from throwaway import remove_abandoned, throwaway_cluster
+
+# Of requests that name no limit: httpx's 5 s are too few where four clusters share two cores and a disk.
+httpx._config.DEFAULT_TIMEOUT_CONFIG.read = 30
 
 
 @pytest.fixture(scope="session")
