@@ -6,6 +6,7 @@ import shutil
 import ssl
 import subprocess
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import yaml
@@ -26,6 +27,9 @@ PROGRAM = [
     "ops",
     "requirements.txt",
 ]
+
+# After these a failed check of Consul's is known: it asks for 2 s, and the registry needs a moment to listen.
+RESTART_SEEN = timedelta(seconds=8)
 
 
 @dataclass
@@ -200,16 +204,11 @@ class Deployment:
         headers = {"X-Vault-Token": self.cluster.vault_token}
         httpx.delete(password, headers=headers, timeout=30).raise_for_status()
         shutil.rmtree(self.cluster.instance.registry_volume / "docker", ignore_errors=True)
-        self.run("nomad", "alloc", "restart", self.allocation())  # it remembers blobs
-        until(lambda: self._mode() == "read-write")
+        # It remembers blobs. Not `restart`, which is refused while a template restarts it.
+        self.run("nomad", "alloc", "stop", self.allocation())
         self.wait_until_served()
-
-    def _mode(self):
-        """What the registry says of itself; None while it does not answer."""
-        try:
-            return httpx.get(f"http://{self.address}/v2/").headers.get("X-Registry-Mode")
-        except httpx.TransportError:
-            return None
+        url = f"http://{self.address}/v2/"
+        until(lambda: httpx.get(url).headers.get("X-Registry-Mode") == "read-write")
 
     # The clients
 
@@ -305,19 +304,15 @@ class Deployment:
     def allocation(self):
         """Id of the one allocation of the registry; `pending` is what Nomad calls one that restarts."""
         allocations = httpx.get(f"{self.cluster.nomad_address}/v1/job/docker-registry/allocations").json()
-        running = [
-            each["ID"]
-            for each in allocations
-            # One that is to stop is not gone yet.
-            if each["DesiredStatus"] == "run" and each["ClientStatus"] in ("running", "pending")
-        ]
+        running = [each["ID"] for each in allocations if _is_to_run(each, "running", "pending")]
         assert len(running) == 1, allocations
         return running[0]
 
     def wait_until_served(self, seconds=180, expected=401):
         """Wait until both the port and Traefik answer, and will go on to: Traefik follows Consul's checks.
 
-        After a restart it still routes for some seconds before it notices that there was one.
+        After a restart it still routes for some seconds before it notices that there was one. A restart that
+        Nomad has not begun yet, as for a template, is not waited for.
         """
         urls, trust = self.base_urls, self.trust()
 
@@ -325,7 +320,7 @@ class Deployment:
             return {url: _status(f"{url}/v2/", trust) for url in urls}
 
         try:
-            until(lambda: self._is_healthy() and set(answers().values()) == {expected}, seconds, interval=0.5)
+            until(lambda: set(answers().values()) == {expected} and self._is_healthy(), seconds, interval=0.5)
         except AssertionError:
             healthy = "healthy" if self._is_healthy() else "not healthy"
             raise AssertionError(
@@ -333,19 +328,32 @@ class Deployment:
             ) from None
 
     def _is_healthy(self):
-        """Whether Consul has the registry, and every check passes."""
-        url = f"{self.cluster.consul_address}/v1/health/service/registry"
-        headers = {"X-Consul-Token": self.cluster.env.get("CONSUL_HTTP_TOKEN", "")}
+        """Whether Consul has just what Nomad runs, and every check passes, and not from before a restart."""
+        env = self.cluster.env
+        consul = f"{self.cluster.consul_address}/v1/health/service/registry"
+        nomad = f"{self.cluster.nomad_address}/v1/job/docker-registry/allocations"
         try:
-            found = httpx.get(url, headers=headers).json()
+            found = httpx.get(consul, headers={"X-Consul-Token": env.get("CONSUL_HTTP_TOKEN", "")}).json()
+            placed = httpx.get(nomad, headers={"X-Nomad-Token": env.get("NOMAD_TOKEN", "")}).json()
         except (httpx.TransportError, ValueError):  # it starts
             return False
+        running = {each["ID"]: each["TaskStates"] for each in placed if _is_to_run(each, "running")}
+        # Until Nomad takes it away, Consul has also the one that has just been replaced.
+        registered = {each["Service"]["ID"].removeprefix("_nomad-task-")[:36] for each in found}
         states = {check["Status"] for each in found for check in each["Checks"]}
-        return states == {"passing"}
+        tasks = [task for each in running.values() for task in each.values()]
+        starts = [datetime.fromisoformat(task["StartedAt"]) for task in tasks if task["Restarts"]]
+        seen = all(datetime.now(UTC) - start > RESTART_SEEN for start in starts)
+        return registered == set(running) and states == {"passing"} and seen
+
+
+def _is_to_run(allocation, *states):
+    """One that is to stop is not gone yet."""
+    return allocation["DesiredStatus"] == "run" and allocation["ClientStatus"] in states
 
 
 def _status(url, trust):
     try:
-        return httpx.get(url, verify=trust).status_code
+        return httpx.get(url, verify=trust, timeout=10).status_code
     except httpx.HTTPError:
         return None
