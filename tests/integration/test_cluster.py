@@ -88,7 +88,7 @@ def wait_until_served(cluster, seconds=180):
     trust = ssl.create_default_context(cafile=cluster.ca_file)
     while True:
         try:
-            answer = httpx.get(url, verify=trust, timeout=5, trust_env=False)
+            answer = httpx.get(url, verify=trust, timeout=10, trust_env=False)
             if answer.status_code == 200:
                 return
         except httpx.HTTPError as error:

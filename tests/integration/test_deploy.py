@@ -7,7 +7,6 @@ import shutil
 import ssl
 import subprocess
 import tarfile
-import time
 
 import httpx
 import pytest
@@ -215,13 +214,12 @@ def test_a_nomad_job_runs_an_image_that_it_pulls_from_the_registry(registry):
 
 def once_deployed(registry):
     """What doctor finds of the deployment; the version that was reverted to is deployed for some seconds."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+
+    def settled():
         found = registry.doctor()["deployment-succeeded"]
-        if "is being deployed" not in found["what"]:
-            break
-        time.sleep(1)
-    return found
+        return None if "is being deployed" in found["what"] else found
+
+    return until(settled)
 
 
 @pytest.mark.parametrize(
@@ -396,6 +394,7 @@ def test_after_every_server_was_restarted_or_killed_images_and_state_are_as_they
 
     for status in cluster.status():
         subprocess.run(["kill", "-9", str(status.pid)], check=True)
+    until(lambda: not any(status.pid for status in cluster.status()))
     cluster.up()
     registry.wait_until_served()
     assert manifest_digest(registry, kept) == digest

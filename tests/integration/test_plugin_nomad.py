@@ -7,6 +7,7 @@ import pulumi
 import pulumi_nomad as nomad
 import pytest
 from plugin_harness import Trial
+from waiting import until
 
 SECOND = 10**9  # Nomad's durations are in nanoseconds
 
@@ -113,6 +114,7 @@ def seen(stack, api):
     seen["drift"] = trial.preview(job(bigger), refresh=True)
 
     api.delete("/job/plugin-web")  # stopped, not purged
+    until(lambda: running()["Status"] == "dead")
     seen["dead"] = trial.up(job(bigger), refresh=True)
     seen["rerun"] = running()
     api.delete("/job/plugin-web", params={"purge": "true"})

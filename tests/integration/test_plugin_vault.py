@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from plugin_harness import Trial
+from waiting import until
 
 READ = 'path "secret/data/plugin" {\n  capabilities = ["read"]\n}\n'
 PUBLIC_KEY = (
@@ -88,6 +89,8 @@ def api(cluster):
     ) as client:
         for path in ("plugin-kv", "plugin-kv-2"):
             client.post(f"/v1/sys/mounts/{path}", json={"type": "kv", "options": {"version": "2"}})
+            # Version 2 is an upgrade of version 1 that goes on after the answer.
+            until(lambda path=path: client.get(f"/v1/{path}/config").is_success)
         yield client
         for path in ("plugin-kv", "plugin-kv-2"):
             client.delete(f"/v1/sys/mounts/{path}")

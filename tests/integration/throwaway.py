@@ -51,8 +51,11 @@ def remove_abandoned() -> None:
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         for owner in Path("/tmp").glob(f"{PREFIX}*/owner"):
-            root = owner.parent
-            if owner.exists() and not Path("/proc", owner.read_text()).exists():
-                Cluster(Instance(root=root, own_engine=True)).clean()
+            try:
+                pid = owner.read_text()
+            except FileNotFoundError:  # its run has just ended
+                continue
+            if not Path("/proc", pid).exists():
+                Cluster(Instance(root=owner.parent, own_engine=True)).clean()
     finally:
         os.close(folder)
