@@ -9,7 +9,7 @@ import httpx
 from checks.errors import CheckError
 
 _SOCKET = "/var/run/docker.sock"
-_TIMEOUT = 3  # seconds
+_TIMEOUT = httpx.Timeout(30, connect=3)  # seconds; a busy engine takes its time
 
 
 def engine_info(env: Mapping[str, str]) -> Mapping[str, Any]:

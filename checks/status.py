@@ -209,7 +209,7 @@ def _ask(instance: Mapping[str, Any], settings: Settings, vault: Server) -> Answ
         ) as client:
             # The certificate is for the name, whatever the address.
             options: dict[str, Any] = {
-                "timeout": 5,
+                "timeout": 10,
                 "extensions": {"sni_hostname": settings.registry.hostname},
             }
             code = client.get(url, **options).status_code
