@@ -7,6 +7,7 @@ import ssl
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import httpx
 import yaml
@@ -193,6 +194,12 @@ class Deployment:
             self.restore(self.settings_at_first)
             self.up()
         with httpx.Client(base_url=f"{self.cluster.nomad_address}/v1", timeout=30) as nomad:
+            # A run goes on when its job is gone, and would freeze the registry or tell how it went once more.
+            runs = [each["ID"] for each in nomad.get("/jobs").json() if each["ParentID"]]
+            for run in runs:
+                path = f"/job/{quote(run, safe='')}"
+                nomad.delete(path, params={"purge": "true"}).raise_for_status()
+            until(lambda: not [each for each in nomad.get("/allocations").json() if _goes_on(each, runs)])
             # A freeze, and how the last runs of jobs went: a new job of that name would be blamed for them.
             kept = nomad.get("/vars", params={"prefix": "nomad/jobs/docker-registry"}).raise_for_status()
             for variable in kept.json():
@@ -350,6 +357,10 @@ class Deployment:
 def _is_to_run(allocation, *states):
     """One that is to stop is not gone yet."""
     return allocation["DesiredStatus"] == "run" and allocation["ClientStatus"] in states
+
+
+def _goes_on(allocation, jobs):
+    return allocation["JobID"] in jobs and allocation["ClientStatus"] in ("pending", "running")
 
 
 def _status(url, trust):
