@@ -158,6 +158,11 @@ def failing_checks(consul: Server, service: str, *, running: bool) -> list[str]:
             f"service {service} is not registered at {consul.address}, though the job runs: "
             "see that Nomad talks to this Consul, and that no second Nomad does (each removes the other's)"
         ]
+    return words_of_checks(instances)
+
+
+def words_of_checks(instances: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Say which checks of a service's instances do not pass."""
     failing = [
         check for instance in instances for check in instance["Checks"] if check["Status"] != "passing"
     ]

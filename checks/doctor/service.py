@@ -7,7 +7,7 @@ from checks.doctor.facts import Facts
 from checks.doctor.finding import Finding, failure, not_looked_at, ok, warning
 from checks.errors import AnswerError
 from checks.status import service_state
-from checks.why import failing_checks
+from checks.why import words_of_checks
 from config.warnings import warnings
 
 _CLIENT = "nomad-client"  # the service that Nomad's clients register for themselves
@@ -53,7 +53,7 @@ def service_healthy(facts: Facts) -> Finding:
     state = service_state(instances)
     if state == "passing":
         return ok(f"service {service} passes its checks")
-    return failure("; ".join(failing_checks(facts.servers.consul, service, running=True)), facts.why)
+    return failure("; ".join(words_of_checks(instances)), facts.why)
 
 
 def registry_answers(facts: Facts) -> Finding:

@@ -83,6 +83,14 @@ def test_a_critical_check_is_told_with_its_output(look, changed):
     assert "is critical: connection refused" in found.what
 
 
+def test_a_check_that_passes_again_meanwhile_does_not_make_a_failure_without_words(look, changed):
+    states = iter(["critical", "passing"])
+
+    found = look(service_healthy, {SERVICE: lambda request: changed(next(states))[SERVICE]})
+
+    assert "is critical: connection refused" in found.what
+
+
 def test_a_port_on_which_nothing_listens_is_a_failure(look, changed):
     found = look(registry_answers, changed(Port=1))
 
