@@ -1,9 +1,12 @@
 """A cluster that runs, as tests talk to it."""
 
 import os
+import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from waiting import until
 
 from devcluster.cluster import Cluster
 from devcluster.stack import Stack
@@ -44,6 +47,13 @@ class RunningCluster:
             folder.mkdir()
             (folder / "vault").symlink_to(self.instance.bin / "bao")
         return os.pathsep.join([str(folder), self.env["PATH"]])
+
+    def kill(self, *names):
+        """End servers as when the power goes, wait until they are gone: `up` keeps one that runs still."""
+        servers = [each for each in self.cluster.status() if each.name in names]
+        for each in servers:
+            os.kill(each.pid, signal.SIGKILL)
+        until(lambda: not any(each.pid for each in self.cluster.status() if each.name in names))
 
     def task_logs(self):
         """What all tasks wrote, by file; Nomad removes the folders of old allocations at any time."""
