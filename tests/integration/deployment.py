@@ -213,9 +213,7 @@ class Deployment:
         shutil.rmtree(self.cluster.instance.registry_volume / "docker", ignore_errors=True)
         # It remembers blobs. Not `restart`, which is refused while a template restarts it.
         self.run("nomad", "alloc", "stop", self.allocation())
-        self.wait_until_served()
-        url = f"http://{self.address}/v2/"
-        until(lambda: httpx.get(url).headers.get("X-Registry-Mode") == "read-write")
+        self.wait_until_writable()
 
     # The clients
 
@@ -333,6 +331,12 @@ class Deployment:
             raise AssertionError(
                 f"{answers()} after {seconds} s, not {expected}; to Consul it is {healthy}"
             ) from None
+
+    def wait_until_writable(self):
+        """Wait for the end of a freeze that is in force: a run that failed has a second allocation for it."""
+        url = f"http://{self.address}/v2/"
+        until(lambda: httpx.get(url).headers.get("X-Registry-Mode") == "read-write")
+        self.wait_until_served()
 
     def _is_healthy(self):
         """Whether Consul has just what Nomad runs, and every check passes, and not from before a restart."""

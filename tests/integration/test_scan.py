@@ -22,6 +22,7 @@ from devcluster.trivy_image import NAME
 PAGE = "docs/scan.md"
 SHOW, NOW, AS_JSON = block(PAGE, "python -m ops scan").commands
 JOB, SERVICE = "docker-registry-scan", "registry-scan"
+SCAN = {"scanners": ["secret"], "threshold": "high", "schedule": "17 5 1 1 *"}  # not beside the tests
 DPKG = "Package: openssl\nStatus: install ok installed\nVersion: 3.0.1-1\nArchitecture: amd64\n"
 
 
@@ -29,7 +30,7 @@ DPKG = "Package: openssl\nStatus: install ok installed\nVersion: 3.0.1-1\nArchit
 def registry(deployment):
     images.ensure(deployment.cluster.docker_host, [NAME])
     before = deployment.settings_text()
-    deployment.change("maintenance", scan={"scanners": ["secret"], "threshold": "high"})
+    deployment.change("maintenance", scan=SCAN)
     deployment.up()
     deployment.wait_until_served()
     deployment.login(deployment.address)
@@ -164,7 +165,8 @@ def test_without_scans_in_the_settings_the_job_and_its_check_are_gone(registry):
         registry.change("maintenance", scan=None)
         registry.up()
         assert httpx.get(f"{registry.cluster.nomad_address}/v1/job/{JOB}").status_code == 404
-        assert httpx.get(f"{registry.cluster.consul_address}/v1/health/checks/{SERVICE}").json() == []
+        url = f"{registry.cluster.consul_address}/v1/health/checks/{SERVICE}"
+        until(lambda: httpx.get(url).json() == [])  # the catalogue has it a moment later
     finally:
         registry.restore(before)
 
