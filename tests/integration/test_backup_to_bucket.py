@@ -9,6 +9,7 @@ import httpx
 import pytest
 from image_store import MIB, Store
 from s3_server import s3_server
+from waiting import until
 
 from devcluster.stack import STACK
 
@@ -27,7 +28,8 @@ def bucket(tmp_path_factory):
 def registry(deployment, bucket):
     before = deployment.settings_text()
     place = {"endpoint": bucket.endpoint, "bucket": "backups", "prefix": "home/nas", "region": bucket.region}
-    deployment.change("maintenance", backup={"s3": {**place, "accessKey": bucket.access_key}})
+    never = {"schedule": "17 2 1 1 *", "drill": "17 3 1 1 *"}  # not beside the tests
+    deployment.change("maintenance", backup={**never, "s3": {**place, "accessKey": bucket.access_key}})
     command = ("pulumi", "config", "set", "--secret", "--path", SECRET_KEY, "--stack", STACK)
     deployment.run(*command, text=bucket.secret_key)
     deployment.up()
@@ -64,8 +66,9 @@ def objects(bucket):
 def test_a_secret_key_in_clear_is_refused_at_preview(registry, bucket):
     before = registry.settings_text()
     try:
-        place = {**registry.section("maintenance")["backup"]["s3"], "secretKey": bucket.secret_key}
-        registry.change("maintenance", backup={"s3": place})
+        backup = registry.section("maintenance")["backup"]
+        place = {**backup["s3"], "secretKey": bucket.secret_key}
+        registry.change("maintenance", backup={**backup, "s3": place})
         told = registry.preview(check=False)
     finally:
         registry.restore(before)
@@ -104,24 +107,25 @@ def test_a_drill_reads_it_back_with_keys_that_are_in_no_job_and_no_container(reg
 def drill_watched(registry):
     """Run a drill; what it said, and what docker tells of containers and their processes meanwhile."""
     command = [sys.executable, "-m", "ops", "backup", "verify", "--stack", STACK]
-    shown = ""
-    with subprocess.Popen(
-        command, cwd=registry.stack.project, env=registry.cluster.env, stdout=subprocess.PIPE, text=True
-    ) as process:
-        while process.poll() is None:
-            for container in registry.docker("ps", "--quiet").split():
-                for asked in (["inspect"], ["top"]):
-                    done = subprocess.run(
-                        ["docker", *asked, container],
-                        env=registry.cluster.env,
-                        capture_output=True,
-                        text=True,
-                        check=False,  # it may be gone by now
-                    )
-                    shown += done.stdout
+    shown = []
+    # Its socket and not its command, which takes longer than a drill on a busy machine.
+    engine = httpx.HTTPTransport(uds=registry.cluster.docker_host.removeprefix("unix://"))
+    with (
+        httpx.Client(transport=engine, base_url="http://docker/containers", timeout=30) as docker,
+        subprocess.Popen(
+            command, cwd=registry.stack.project, env=registry.cluster.env, stdout=subprocess.PIPE, text=True
+        ) as process,
+    ):
+
+        def has_ended():
+            for container in docker.get("/json").json():
+                shown.extend(docker.get(f"/{container['Id']}/{asked}").text for asked in ("json", "top"))
+            return process.poll() is not None
+
+        until(has_ended, 300)
         told = process.stdout.read()
     assert process.returncode == 0, told
-    return told, shown
+    return told, "".join(shown)
 
 
 def test_after_the_volume_was_wiped_every_image_comes_back_from_the_bucket(registry, images, tmp_path):
