@@ -46,7 +46,7 @@ def script_task(
         config=nomad.DockerConfig(
             image=IMAGE,
             auth_soft_fail=True,  # the image is public: a client without its auth file can pull it too
-            args=("python3", "-m", f"jobs.tasks.{script}"),
+            args=("python3", "-m", "jobs.tasks.logged", f"jobs.tasks.{script}"),
             # The client reaches Vault and the registry; a bridge might not, if they are on loopback.
             network_mode="host",
             cap_drop=("all",),
@@ -81,8 +81,8 @@ def _templates(script: str, files: Iterable[tuple[str, str]]) -> Iterator[nomad.
 
 
 def _modules(script: str) -> dict[str, str]:
-    """Read a script and what it imports of its neighbours, by name."""
-    found, missing = {"__init__": (_SCRIPTS / "__init__.py").read_text()}, {script}
+    """Read a script, what runs it, and what it imports of its neighbours, by name."""
+    found, missing = {"__init__": (_SCRIPTS / "__init__.py").read_text()}, {script, "logged"}
     while missing:
         module = missing.pop()
         found[module] = (_SCRIPTS / f"{module}.py").read_text()

@@ -105,7 +105,7 @@ def test_the_scripts_are_told_where_everything_is_and_no_secret(job):
         "backup"
     ]
 
-    assert task["Config"]["args"] == ["python3", "-m", "jobs.tasks.backup"]
+    assert task["Config"]["args"] == ["python3", "-m", "jobs.tasks.logged", "jobs.tasks.backup"]
     assert {key: task["Env"][key] for key in task["Env"] if key.startswith("KEEP_")} == {
         "KEEP_DAILY": "3",
         "KEEP_WEEKLY": "0",

@@ -44,7 +44,7 @@ def test_a_run_that_failed_ends_instead_of_starting_again(job):
 def test_the_script_is_told_the_secret(job):
     task = job()["TaskGroups"][0]["Tasks"][0]
 
-    assert task["Config"]["args"] == ["python3", "-m", "jobs.tasks.refresh_jwks"]
+    assert task["Config"]["args"] == ["python3", "-m", "jobs.tasks.logged", "jobs.tasks.refresh_jwks"]
     assert task["Env"]["JWKS_PATH"] == "secret/data/docker-registry/jwks"
 
 
