@@ -4,6 +4,7 @@ Nomad stops reading what a container writes as soon as that has ended (drivers/d
 a busy machine the log would lack the last lines, and `python -m ops` reads them.
 """
 
+import atexit
 import io
 import os
 import runpy
@@ -43,17 +44,15 @@ def _is_short(folder: Path, name: str, size: int) -> bool:
 
 
 def main(module: str, environment: Mapping[str, str]) -> None:
-    """Run a module as a script. Raises SystemExit as that does, a little later."""
+    """Run a module as a script, and wait for its log in the end."""
     streams = {
         kind: Counted(stream.buffer, encoding="utf-8", errors="backslashreplace", write_through=True)
         for kind, stream in (("stdout", sys.stdout), ("stderr", sys.stderr))
     }
     sys.stdout, sys.stderr = streams["stdout"], streams["stderr"]
-    try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
-    except SystemExit:
-        wait_for_log(environment, {kind: stream.size for kind, stream in streams.items()})
-        raise
+    # After the words of an exception that nobody caught.
+    atexit.register(lambda: wait_for_log(environment, {kind: each.size for kind, each in streams.items()}))
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
