@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from checks.errors import AnswerError
 from checks.servers import Server
 from config.settings import Settings
 
@@ -32,8 +33,13 @@ def neighbours(nomad: Server, settings: Settings, nodes: Iterable[Mapping[str, A
         if allocation["NodeID"] not in here or not runs or _is_own(allocation, settings):
             continue
         key = allocation["Namespace"], allocation["JobID"]
-        if key not in jobs:
-            jobs[key] = nomad.get(f"/v1/job/{quote(key[1], safe='')}", namespace=key[0])
+        try:
+            if key not in jobs:
+                jobs[key] = nomad.get(f"/v1/job/{quote(key[1], safe='')}", namespace=key[0])
+        except AnswerError as error:
+            if error.status == 404:  # it has just been purged, and Nomad is yet to stop this
+                continue
+            raise
         yield _neighbour(allocation, jobs[key])
 
 

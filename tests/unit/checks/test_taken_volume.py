@@ -39,6 +39,7 @@ def problems(servers, ready):
             **{
                 f"/v1/job/{each['JobID']}": {"status": 200, "body": {"TaskGroups": each["groups"]}}
                 for each in allocations
+                if each["groups"]
             },
         }
         return list(taken_volume_problems(servers(settings, answers).nomad, settings))
@@ -66,6 +67,14 @@ def test_another_job_that_writes_to_the_volume_is_named_with_its_namespace(probl
 )
 def test_a_job_that_cannot_write_to_the_volume_is_no_problem(problems, harmless):
     assert problems(node(registry_data="/srv/registry_data"), allocations=[allocation(**harmless)]) == []
+
+
+def test_a_job_that_was_purged_a_moment_ago_is_no_problem(problems):
+    purged, other = allocation(job="purged", groups=None), allocation()
+
+    (said,) = problems(node(registry_data="/srv/registry_data"), allocations=[purged, other])
+
+    assert "job other (namespace apps)" in said
 
 
 @pytest.mark.parametrize(
