@@ -53,13 +53,15 @@ def test_consul_denies_the_registry_to_services_that_are_not_named(deployment):
 def through_traefik(registry):
     """What a client on this machine gets through Traefik: a status, or that the connection was closed.
 
-    None while the registry changes: the connection was there, and its answer was not.
+    None while the registry changes, or nobody answers in time.
     """
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         with socket.create_connection(("127.0.0.1", registry.ports.traefik_tls), timeout=5) as plain:
             context.wrap_socket(plain, server_hostname=HOSTNAME).close()
+    except TimeoutError:  # a busy machine's
+        return None
     except (ssl.SSLError, ConnectionError):
         return "closed"
     try:
