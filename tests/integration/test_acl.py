@@ -187,7 +187,8 @@ class Deployer(Deployment):
     def allocation(self):
         url = f"{self.cluster.nomad_address}/v1/job/docker-registry/allocations"
         wanted = [each for each in self.acl.ask("GET", url) if each["DesiredStatus"] == "run"]
-        (running,) = [each["ID"] for each in wanted if each["ClientStatus"] == "running"]
+        # `pending` is what Nomad calls one that restarts, as after each freeze.
+        (running,) = [each["ID"] for each in wanted if each["ClientStatus"] in ("running", "pending")]
         return running
 
 
