@@ -33,6 +33,7 @@ def registry(deployment):
     deployment.restore(before)
     deployment.up()
     deployment.wait_until_served()
+    auth_file(deployment).write_text("{}")  # else Nomad goes on logging in with a token that has ended
 
 
 @pytest.fixture(scope="module")
