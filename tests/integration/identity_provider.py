@@ -1,13 +1,12 @@
 """An OpenID Connect provider: an OpenBao of its own, in memory, with persons and groups."""
 
 import secrets
-import socket
 import subprocess
-import time
 from contextlib import contextmanager
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+from waiting import until
 
 CLIENT = "vault"
 
@@ -64,11 +63,8 @@ class IdentityProvider:
 
 
 @contextmanager
-def identity_provider(bao, folder):
+def identity_provider(bao, folder, port):
     """Start one; it is gone afterwards."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     token, address = secrets.token_urlsafe(12), f"http://127.0.0.1:{port}"
     with (folder / "identity-provider.log").open("w") as log:
         # The token goes by the environment: every user can read argv.
@@ -79,19 +75,15 @@ def identity_provider(bao, folder):
             stderr=subprocess.STDOUT,
         )
     try:
-        _wait_until_active(f"{address}/v1/sys/health")
+        until(lambda: _is_active(f"{address}/v1/sys/health"))
         yield IdentityProvider(address, token)
     finally:
         server.terminate()
         server.wait(30)
 
 
-def _wait_until_active(url):
-    for _ in range(450):
-        try:
-            if httpx.get(url).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    raise AssertionError(f"{url} is not healthy after 90 s")
+def _is_active(url):
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.TransportError:
+        return False

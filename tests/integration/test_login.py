@@ -97,8 +97,9 @@ class Person:
 
 @pytest.fixture(scope="module")
 def provider(cluster, tmp_path_factory):
-    bao = cluster.instance.bin / "bao"
-    with identity_provider(bao, tmp_path_factory.mktemp("identity-provider")) as running:
+    # A port of the cluster's: one that was free a moment ago may be the end of a connection by now.
+    bao, port = cluster.instance.bin / "bao", cluster.instance.ports.vault_api + 50
+    with identity_provider(bao, tmp_path_factory.mktemp("identity-provider"), port) as running:
         for name in ("carol", "dave", "erin"):
             running.add_person(name)
         running.add_group("developers", ["carol"])
