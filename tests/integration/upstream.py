@@ -25,10 +25,10 @@ HOP = {"connection", "transfer-encoding", "host"}
 class Upstream:
     """What a test does with it; `address` is host and port as containers reach them."""
 
-    def __init__(self, host, registry_port, login=None):
+    def __init__(self, host, registry_port, login=None, port=0):
         self.login, self.asked, self.logins = login, [], set()
         self._registry, self._lock = registry_port, threading.Lock()
-        self._server, self._host, self.port = None, host, 0
+        self._server, self._host, self.port = None, host, port
         self.start()
 
     @property
