@@ -28,7 +28,7 @@ class RedisServer:
 
     def ask(self, *words):
         """Send one command; gives the first line of the answer."""
-        with socket.create_connection((self.host, self.port), timeout=5) as connection:
+        with socket.create_connection((self.host, self.port), timeout=30) as connection:
             answers = connection.makefile("rb")
             for command in (*([("AUTH", self.password)] if self.password else []), words):
                 parts = [str(word).encode() for word in command]
@@ -65,7 +65,7 @@ def redis_server(folder, address="127.0.0.1", *, with_password=True):
         yield made
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait()
 
 
 def _wait(server, made, log):

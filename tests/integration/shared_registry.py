@@ -78,8 +78,8 @@ class Clients:
             expect(answer, 200)
             assert answer.content == content, digest
 
-    def push_all(self, images, tries=8):
-        """Push all at once and pull each one then, as often as a client does before it gives up."""
+    def push_all(self, images, tries=60):
+        """Push all at once and pull each one then, anew while one that is gone is still asked."""
 
         def push(image):
             for left in reversed(range(tries)):
@@ -119,7 +119,7 @@ class Puller(threading.Thread):
                 self.clients.pull(self.image)
                 self.pulls += 1
             except (httpx.HTTPError, RefusedError, AssertionError) as error:
-                self.failures.append(repr(error))
+                self.failures.append(f"{time.strftime('%X')} {error!r}")
             time.sleep(0.02)
 
 
