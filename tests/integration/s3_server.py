@@ -59,10 +59,11 @@ class S3Server:
 
 
 @contextmanager
-def s3_server(folder, address="127.0.0.1"):
+def s3_server(folder, address="127.0.0.2"):
     """Start one with its data below `folder`; it is ended by its pid and leaves nothing else behind.
 
-    `bridge_address` is an address that containers reach as well.
+    `bridge_address` is an address that containers reach as well. On 127.0.0.1 the plugins of every other run
+    get ports from the kernel, maybe those that were free a moment ago.
     """
     folder.mkdir(parents=True, exist_ok=True)
     access_key, secret_key = secrets.token_hex(10), secrets.token_hex(20)
@@ -88,7 +89,7 @@ def s3_server(folder, address="127.0.0.1"):
         server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
         endpoint = f"http://{address}:{ports['s3.port']}"
-        _wait(server, endpoint, folder / "weed.log")
+        _wait(server, endpoint, f"http://{address}:{ports['master.port']}", folder / "weed.log")
         yield S3Server(endpoint=endpoint, access_key=access_key, secret_key=secret_key)
     finally:
         server.kill()  # told to end, it takes half a minute over its farewells
@@ -118,12 +119,14 @@ def free_ports(address, count):
         return [each.getsockname()[1] for each in sockets]
 
 
-def _wait(server, endpoint, log):
+def _wait(server, endpoint, master, log):
+    """Wait until it answers, and its master knows of a disk, without which nothing can be written."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         assert server.poll() is None, log.read_text()[-2000:]
         try:
-            if httpx.get(f"{endpoint}/healthz", timeout=2).status_code == 200:
+            has_disk = '"DataNodes"' in httpx.get(f"{master}/dir/status").text
+            if has_disk and httpx.get(f"{endpoint}/healthz").status_code == 200:
                 return
         except httpx.TransportError:
             pass
