@@ -42,7 +42,7 @@ def watching(files, consul_address, folder, port):
     config = {
         "rule_files": [str(files / RULES)],
         "scrape_configs": [
-            {**resolved(each, consul_address), "scrape_interval": "2s", "scrape_timeout": "2s"}
+            {**resolved(each, consul_address), "scrape_interval": "5s", "scrape_timeout": "5s"}
             for each in scrape["scrape_configs"]
         ],
     }
@@ -77,7 +77,7 @@ def resolved(scrape, consul_address):
 
 
 def ready(server, process, log):
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:
