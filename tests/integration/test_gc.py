@@ -104,6 +104,7 @@ def test_what_is_tagged_stays_with_its_children_and_referrers_and_what_is_not_go
     gone = store.push("gc/gone:1", store.layer(2 * MIB))
     store.untag("gc/gone:1")
     empty = store.empty_index("gc/empty:1")
+    store.add_rubbish(1000)  # of a collection that ends at once Nomad's log may lack all lines
     before, paths = store.digests(), store.tree()
 
     predicted = registry.shell(DRY_RUN)
