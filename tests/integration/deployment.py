@@ -325,9 +325,9 @@ class Deployment:
             return {url: _status(f"{url}/v2/", trust) for url in urls}
 
         try:
-            until(lambda: set(answers().values()) == {expected} and self._is_healthy(), seconds, interval=0.5)
+            until(lambda: set(answers().values()) == {expected} and self.is_healthy(), seconds, interval=0.5)
         except AssertionError:
-            healthy = "healthy" if self._is_healthy() else "not healthy"
+            healthy = "healthy" if self.is_healthy() else "not healthy"
             raise AssertionError(
                 f"{answers()} after {seconds} s, not {expected}; to Consul it is {healthy}"
             ) from None
@@ -338,7 +338,7 @@ class Deployment:
         until(lambda: httpx.get(url).headers.get("X-Registry-Mode") == "read-write")
         self.wait_until_served()
 
-    def _is_healthy(self):
+    def is_healthy(self):
         """Whether Consul has just what Nomad runs, and every check passes, and not from before a restart."""
         env = self.cluster.env
         consul = f"{self.cluster.consul_address}/v1/health/service/registry"

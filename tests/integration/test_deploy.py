@@ -392,9 +392,7 @@ def test_after_every_server_was_restarted_or_killed_images_and_state_are_as_they
     assert manifest_digest(registry, kept) == digest
     assert registry.changes() == {}
 
-    for status in cluster.status():
-        subprocess.run(["kill", "-9", str(status.pid)], check=True)
-    until(lambda: not any(status.pid for status in cluster.status()))
+    registry.cluster.kill(*(status.name for status in cluster.status()))
     cluster.up()
     registry.wait_until_served()
     assert manifest_digest(registry, kept) == digest

@@ -145,11 +145,7 @@ def test_servers_that_are_down_are_named_and_what_depends_on_them_is_not_called_
 
 def stop(registry, *servers):
     """End servers of the cluster, as a crash does; a busy machine takes its time to close their ports."""
-    cluster = registry.cluster.cluster
-    for status in cluster.status():
-        if status.name in servers:
-            registry.run("kill", "-9", str(status.pid))
-    until(lambda: not any(status.pid for status in cluster.status() if status.name in servers))
+    registry.cluster.kill(*servers)
     ports = registry.ports
     until(
         lambda: all(map(is_free, (ports.nomad_http, ports.consul_http, ports.vault_api, ports.traefik_tls)))

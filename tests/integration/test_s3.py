@@ -98,7 +98,7 @@ def test_the_documented_commands_move_all_images_to_a_bucket(registry, servers, 
 
 
 def test_the_documented_commands_start_three_instances(registry, servers, images):
-    registry.change("registry", shutdownDelay="20s")  # Traefik asks Consul every 2 s here, and waits 2 s
+    registry.change("registry", shutdownDelay="20s")  # Traefik needs 4 s, and more on a busy machine
     registry.change("maintenance", garbageCollection={"schedule": "17 4 1 1 *"})  # not beside the tests
     run_documented(registry, servers, INSTANCES)
 
@@ -347,7 +347,7 @@ def wait_for_instances(registry, count):
     url = f"{registry.cluster.instance.traefik_address}/api/http/services/registry@consulcatalog"
 
     def settled():
-        healthy, there = registry._is_healthy(), addresses(registry, "registry")
+        healthy, there = registry.is_healthy(), addresses(registry, "registry")
         known = httpx.get(url).json().get("serverStatus", {})
         return there if healthy and len(there) == count and sorted(known) == sorted(there) else None
 
