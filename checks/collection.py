@@ -39,6 +39,7 @@ def follow(run: JobRun, said: Said) -> None:
     waited for too.
     """
     seen: dict[tuple[str, str, str], int] = {}
+    since = time.monotonic()
     while True:
         ended = run.nomad.get(_path(run), namespace=run.namespace)["Status"] == "dead"
         allocations = sorted(
@@ -51,7 +52,8 @@ def follow(run: JobRun, said: Said) -> None:
                     _tell(run, (allocation["ID"], task, kind), seen, said)
         if ended and all(each["ClientStatus"] in _ENDED for each in allocations):
             break
-        _require_place(run, allocations)
+        if not allocations:
+            run.require_place(since)
         time.sleep(_POLL_SECONDS)
     if not allocations or allocations[0]["ClientStatus"] != "complete":
         raise CheckError(
@@ -81,18 +83,6 @@ def _tell(run: JobRun, log: tuple[str, str, str], seen: dict[tuple[str, str, str
     seen[log] = seen.get(log, 0) + len(whole.encode())
     for line in whole.splitlines():
         said(task, line)
-
-
-def _require_place(run: JobRun, allocations: Sequence[object]) -> None:
-    """Stop waiting for a node that there is not."""
-    if allocations:
-        return
-    evaluation = run.nomad.get(f"/v1/evaluation/{run.evaluation}", namespace=run.namespace)
-    if evaluation.get("FailedTGAllocs"):
-        raise CheckError(
-            f"Nomad at {run.nomad.address}: job {run.job}: Nomad found no place for it; "
-            f"`nomad job status -address={run.nomad.address} -namespace={run.namespace} {run.job}` says why"
-        )
 
 
 def _reason(allocations: Sequence[Mapping[str, Any]]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from checks.errors import AnswerError, CheckError
+from checks.port_collision import PATIENCE, collides
 from checks.servers import Server
 from checks.task_log import task_log
 
@@ -81,14 +82,20 @@ class JobRun:
 
     def _allocation(self, deadline: float) -> Mapping[str, Any]:
         """Wait for the run's one allocation. Raises CheckError if Nomad has no place for it."""
-        path = f"/v1/job/{quote(self.job, safe='')}/allocations"
+        path, since = f"/v1/job/{quote(self.job, safe='')}/allocations", time.monotonic()
         while not (found := self.nomad.get(path, namespace=self.namespace)):
-            evaluation = self.nomad.get(f"/v1/evaluation/{self.evaluation}", namespace=self.namespace)
-            if evaluation.get("FailedTGAllocs"):
-                raise self._stuck("Nomad found no place for it")
+            self.require_place(since)
             self._pause(deadline)
         allocation: Mapping[str, Any] = found[0]
         return allocation
+
+    def require_place(self, since: float) -> None:
+        """Raise CheckError if Nomad has no place for it; it was started at `since` (monotonic clock)."""
+        evaluation = self.nomad.get(f"/v1/evaluation/{self.evaluation}", namespace=self.namespace)
+        failed = evaluation.get("FailedTGAllocs") or {}
+        # A run has no port: Nomad places it as soon as no two other allocations have the same one.
+        if failed and not (collides(failed) and time.monotonic() < since + PATIENCE):
+            raise self._stuck("Nomad found no place for it")
 
     def _pause(self, deadline: float) -> None:
         if time.monotonic() > deadline:

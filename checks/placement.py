@@ -5,6 +5,7 @@ from typing import Any
 
 from checks.errors import CheckError
 from checks.job_plan import job_plan
+from checks.port_collision import settled_plan
 from checks.servers import Server
 from config.settings import Settings
 
@@ -14,10 +15,11 @@ def require_place(
 ) -> None:
     """Let Nomad plan the job, which changes nothing; raise CheckError with its reasons if it finds no place.
 
-    Without this an update stops the old allocation before Nomad sees that the new one fits nowhere.
+    Without this an update stops the old allocation before Nomad sees that the new one fits nowhere. A port of
+    an allocation that is about to end is waited for.
     `volume` is what the job mounts, if anything, `section` where the stack file has its port and resources.
     """
-    if failed := job_plan(nomad, job)["FailedTGAllocs"]:
+    if failed := settled_plan(nomad, lambda: job_plan(nomad, job))["FailedTGAllocs"]:
         reasons = "\n".join(f"  {reason}" for reason in placement_reasons(nomad, settings, failed, volume))
         raise CheckError(
             f"Nomad at {settings.providers.nomad.address} has no place for job {job['ID']}:\n{reasons}\n"

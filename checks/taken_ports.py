@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from checks.neighbours import neighbours
+from checks.port_collision import settled_plan
 from checks.servers import Server
 from checks.small_job import small_job
 from config.settings import Settings
@@ -45,8 +47,8 @@ def port_problems(nomad: Server, settings: Settings, host_network: str | None) -
     for job in jobs:
         offered = any(job.volume in (node["HostVolumes"] or {}) for node in nodes)
         request = {"Job": _to_api(settings, job, host_network, with_volume=offered)}
-        plan = nomad.post(f"/v1/job/{job.name}/plan", request, namespace=settings.registry.namespace)
-        for port in _taken(job, plan):
+        ask = partial(nomad.post, f"/v1/job/{job.name}/plan", request, namespace=settings.registry.namespace)
+        for port in _taken(job, settled_plan(nomad, ask)):
             ready = [node for node in nodes if node["Status"] == "ready"]
             holders = [str(each) for each in neighbours(nomad, settings, ready) if port.value in each.ports]
             who = ", ".join(holders) or (

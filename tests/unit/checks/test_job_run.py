@@ -103,6 +103,25 @@ def test_a_run_without_a_place_does_not_wait_for_one(dispatched, answers):
         dispatched().output("restore")
 
 
+def test_a_run_waits_while_two_other_allocations_have_the_same_port(dispatched, answers):
+    placed = iter([[], [], [allocation("complete")]])
+    answers[ALLOCATIONS] = lambda _: ok(next(placed))
+    reasons = {"DimensionExhausted": {"network: port collision": 1}}
+    answers["/v1/evaluation/e1"] = ok({"JobID": CHILD, "FailedTGAllocs": {"restore": reasons}})
+
+    assert dispatched().output("restore").endswith("restored everything\n")
+
+
+def test_a_run_does_not_wait_for_a_port_for_ever(dispatched, answers, monkeypatch):
+    monkeypatch.setattr("checks.job_run.PATIENCE", 0)
+    answers[ALLOCATIONS] = ok([])
+    reasons = {"DimensionExhausted": {"network: port collision": 1}}
+    answers["/v1/evaluation/e1"] = ok({"JobID": CHILD, "FailedTGAllocs": {"restore": reasons}})
+
+    with pytest.raises(CheckError, match="Nomad found no place for it"):
+        dispatched().output("restore")
+
+
 def test_a_job_that_is_not_deployed_is_an_error_that_says_how(dispatched, answers):
     answers["/v1/job/docker-registry-restore/dispatch"] = {
         "status": 500,
