@@ -1,8 +1,14 @@
 """What a check says when it fails."""
 
+from checks.visible import visible_lines
+
 
 class CheckError(Exception):
     """A server or the registry is not as it must be; the message says what, where, and what to do."""
+
+    def __str__(self) -> str:
+        """Give the message, in which a server's own words are harmless: Pulumi's engine prints it too."""
+        return visible_lines(super().__str__())
 
 
 class AnswerError(CheckError):

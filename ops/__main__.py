@@ -1,6 +1,7 @@
 """The commands, put together."""
 
 import sys
+import traceback
 
 import typer
 
@@ -32,13 +33,14 @@ from ops import (
 )
 from ops.docker_config import DockerConfigError
 from ops.stack import StackError
+from ops.terminal import is_terminal, say_lines
 from ops.vault_login import LoginError
 
 app = typer.Typer(
     name="ops",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="rich" if sys.stdout.isatty() else None,  # no frames and no wrapping in a pipe
+    rich_markup_mode="rich" if is_terminal() else None,  # no frames and no wrapping in a pipe
     help="Look after the registry of a stack. Exit codes: 0 good, 1 not healthy or failed, 2 wrong usage.",
 )
 app.command()(status.status)
@@ -71,7 +73,10 @@ def main() -> None:
     try:
         app(prog_name="python -m ops")
     except (CheckError, DockerConfigError, LoginError, SettingsError, StackError) as error:
-        typer.echo(error, err=True)
+        say_lines(str(error), err=True)
+        sys.exit(1)
+    except Exception:  # a mistake of ours, whose words may be a server's
+        say_lines(traceback.format_exc(), err=True)
         sys.exit(1)
 
 

@@ -5,8 +5,6 @@ from datetime import datetime
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from checks.errors import CheckError
 from checks.job_run import JobRun
@@ -15,6 +13,7 @@ from config.settings import Settings
 from jobs.backup import BACKUP, DRILL, SNAPSHOTS
 from ops.options import AsJson, StackName
 from ops.stack import Stack
+from ops.terminal import say_json, say_lines, say_table
 
 app = typer.Typer(no_args_is_help=True, help="Take, list and try out backups of the images.")
 
@@ -39,14 +38,13 @@ def list_(stack: StackName = None, as_json: AsJson = False) -> None:
     with Servers(settings.providers) as servers:
         snapshots = ask_backups(servers.nomad, settings)
     if as_json:
-        typer.echo(json.dumps(snapshots, indent=2))
+        say_json(snapshots)
         return
-    table = Table("snapshot", "taken", "made by", box=None)
-    for snapshot in snapshots:
-        table.add_row(
-            snapshot["id"][:8], local_time(snapshot["time"]), ", ".join(snapshot["tags"]) or "backup"
-        )
-    Console().print(table)
+    rows = (
+        (snapshot["id"][:8], local_time(snapshot["time"]), ", ".join(snapshot["tags"]) or "backup")
+        for snapshot in snapshots
+    )
+    say_table(("snapshot", "taken", "made by"), rows)
 
 
 def require_backup(settings: Settings) -> None:
@@ -80,4 +78,4 @@ def _run_periodic(stack: str | None, kind: str, task: str) -> None:
     require_backup(settings)
     with Servers(settings.providers) as servers:
         run = JobRun.forced(servers.nomad, settings.maintenance_job(kind), settings.registry.namespace)
-        run.output(task, said=typer.echo)
+        run.output(task, said=say_lines)

@@ -1,6 +1,5 @@
 """`ops doctor`: every failure that is known, looked for."""
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from checks.doctor.facts import Facts
 from checks.servers import Servers
 from ops.options import AsJson, StackName
 from ops.stack import Stack
+from ops.terminal import Colored, Line, say, say_json
 
 Write = Annotated[
     bool,
@@ -42,20 +42,22 @@ def doctor(
         )
         found = examine(facts)
     if as_json:
-        typer.echo(json.dumps([{"id": each.id, **asdict(each.finding)} for each in found], indent=2))
+        say_json([{"id": each.id, **asdict(each.finding)} for each in found])
     else:
         for line in lines(found):
-            typer.echo(line)
+            say(line)
     if any(each.finding.state == "failure" for each in found):
         raise typer.Exit(1)
 
 
-def lines(found: Sequence[Examined]) -> Iterator[str]:
+def lines(found: Sequence[Examined]) -> Iterator[Line]:
     """Put the findings into words; a fix is below its finding, ready to be copied."""
     widest = max(len(each.id) for each in found)
     for each in found:
-        state = typer.style(f"{each.finding.state:<13}", fg=_COLORS[each.finding.state])
-        yield f"{state}  {each.id:<{widest}}  {each.finding.what}"
+        state = Colored(f"{each.finding.state:<13}", _COLORS[each.finding.state])
+        first, *more = each.finding.what.splitlines() or [""]
+        yield state, f"  {each.id:<{widest}}  {first}"
+        yield from (f"  {line}" for line in more)
         for line in (each.finding.fix or "").splitlines():
             yield f"    {line}"
     states = [each.finding.state for each in found]

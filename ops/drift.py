@@ -1,6 +1,5 @@
 """`ops drift`: what somebody changed on the servers since the last `pulumi up`."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
@@ -11,6 +10,7 @@ from ops.job_changes import JobChange, job_changes
 from ops.options import AsJson, StackName
 from ops.preview import Resource, preview
 from ops.stack import Stack
+from ops.terminal import say, say_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +34,10 @@ def drift(stack: StackName = None, as_json: AsJson = False) -> None:
         changed = list(job_changes(servers.nomad, jobs))
     drifted = list(drifts(chosen.name, providers.nomad.address, found, changed))
     if as_json:
-        typer.echo(json.dumps([asdict(each) for each in drifted], indent=2))
+        say_json([asdict(each) for each in drifted])
     else:
         for line in lines(drifted):
-            typer.echo(line)
+            say(line)
     if drifted:
         raise typer.Exit(1)
 

@@ -9,6 +9,7 @@ from checks.servers import Servers
 from jobs.garbage_collection import TASK
 from ops.options import StackName
 from ops.stack import Stack
+from ops.terminal import confirm, say
 
 
 def gc(
@@ -31,14 +32,14 @@ def gc(
     retention = settings.maintenance.retention
     if retention and retention.apply:
         if dry_run:
-            typer.echo("not counted: what retention removes first (`python -m ops retention plan`)", err=True)
+            say("not counted: what retention removes first (`python -m ops retention plan`)", err=True)
         elif not yes:
-            typer.confirm("retention removes old tags first; go on?", abort=True)
+            confirm("retention removes old tags first; go on?")
 
     def said(task: str, line: str) -> None:
         # A line of JSON says once more what the one before it says in words.
         if (task != TASK or follow) and not line.startswith("{"):
-            typer.echo(f"{task:<20}{line}" if follow else line)
+            say(f"{task:<20}{line}" if follow else line)
 
     with Servers(settings.providers) as servers:
         collect(servers.nomad, settings, said, dry_run=dry_run)

@@ -6,6 +6,7 @@ from checks.servers import Servers
 from checks.token_keys import refresh_keys
 from ops.options import StackName
 from ops.stack import Stack
+from ops.terminal import say_lines
 
 app = typer.Typer(no_args_is_help=True, help="Keep the keys current that verify tokens, in auth mode vault.")
 
@@ -23,4 +24,4 @@ def refresh(stack: StackName = None) -> None:
     """
     settings = Stack.selected(stack).settings()
     with Servers(settings.providers) as servers:
-        typer.echo(refresh_keys(servers.nomad, settings) or "done")  # a token may lack the right to read logs
+        say_lines(refresh_keys(servers.nomad, settings) or "done")  # a token may lack the right to read logs

@@ -17,6 +17,7 @@ from ops.client import Client
 from ops.docker_config import remove_tokens, store_token
 from ops.options import StackName
 from ops.stack import Stack
+from ops.terminal import say, wrong_usage
 from ops.vault_login import (
     LoginError,
     Method,
@@ -82,12 +83,12 @@ def login(  # noqa: PLR0917 - typer gives each option by its name
         finally:
             _end(client, made)
     if print_:
-        typer.echo(token)
+        say(token)
     else:
         file = docker_config_file(os.environ)
         store_token(file, client.names.client_addresses, token)
-        typer.echo(f"{file}: logged in to {' and '.join(client.names.client_addresses)}", err=True)
-    typer.echo(f"the token of {grant} is valid until {end_of(token):%Y-%m-%d %H:%M:%S %Z}", err=True)
+        say(f"{file}: logged in to {' and '.join(client.names.client_addresses)}", err=True)
+    say(f"the token of {grant} is valid until {end_of(token):%Y-%m-%d %H:%M:%S %Z}", err=True)
 
 
 def logout(stack: StackName = None) -> None:
@@ -96,9 +97,9 @@ def logout(stack: StackName = None) -> None:
     file = docker_config_file(os.environ)
     removed = remove_tokens(file, client.names.client_addresses)
     if removed:
-        typer.echo(f"{file}: logged out of {' and '.join(removed)}", err=True)
+        say(f"{file}: logged out of {' and '.join(removed)}", err=True)
     else:
-        typer.echo(f"{file} has no token for {' or '.join(client.names.client_addresses)}", err=True)
+        say(f"{file} has no token for {' or '.join(client.names.client_addresses)}", err=True)
 
 
 def signed_token(client: Client, grant: str, vault_token: str) -> str:
@@ -126,7 +127,7 @@ def _check_grant(client: Client, grant: str) -> None:
         )
     if grant not in client.grants:
         known = f"known are {', '.join(client.grants)}" if client.grants else "it has none"
-        raise typer.BadParameter(f"{grant} is no grant of stack {client.stack}; {known}")
+        raise wrong_usage(f"{grant} is no grant of stack {client.stack}; {known}")
 
 
 def _log_in(
@@ -153,7 +154,7 @@ def _log_in(
 
 def _required(username: str | None) -> str:
     if not username:
-        raise typer.BadParameter("method userpass needs --username")
+        raise wrong_usage("method userpass needs --username")
     return username
 
 

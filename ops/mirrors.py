@@ -13,6 +13,7 @@ from config.sections.mirrors import DOCKER_HUB, Mirror
 from ops.client import Client
 from ops.options import AsJson, StackName
 from ops.stack import Stack
+from ops.terminal import say, say_json, say_lines
 
 OwnPorts = Annotated[bool, typer.Option("--ports", help="By the mirrors' own ports instead of Traefik.")]
 
@@ -46,11 +47,11 @@ def mirrors(stack: StackName = None, ports: OwnPorts = False, as_json: AsJson = 
     known = client.auth_mode != "none"
     routes = [Route.of(client.names, mirror, known=known, own_port=ports) for mirror in client.mirrors]
     if as_json:
-        typer.echo(json.dumps(configurations(routes), indent=2))
+        say_json(configurations(routes))
     elif routes:
-        typer.echo("\n".join(_commands(routes)))
+        say_lines("\n".join(_commands(routes)))
     else:
-        typer.echo(f"stack {client.stack} has no mirrors: docs/mirrors.md tells how to add one")
+        say(f"stack {client.stack} has no mirrors: docs/mirrors.md tells how to add one")
 
 
 def configurations(routes: Sequence[Route]) -> Mapping[str, Any]:

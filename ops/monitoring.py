@@ -8,6 +8,7 @@ import typer
 from monitoring.files import monitoring_files
 from ops.options import StackName
 from ops.stack import Stack
+from ops.terminal import say
 
 Out = Annotated[Path, typer.Option("--out", help="Directory for the files; it is made if it is missing.")]
 
@@ -18,4 +19,4 @@ def monitoring(out: Out, stack: StackName = None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (out / name).write_text(text)
-        typer.echo(out / name)
+        say(str(out / name))

@@ -9,6 +9,7 @@ import typer
 from ops.options import StackName
 from ops.preview import preview
 from ops.stack import Stack, StackError
+from ops.terminal import say_lines
 
 JobName = Annotated[
     str | None, typer.Argument(metavar="JOB", help="One job, as `nomad job run -json` takes it.")
@@ -26,10 +27,10 @@ def render(job: JobName = None, stack: StackName = None, deployed: Deployed = Fa
     if job is None:
         for text in jobs.values():
             for line in readable(json.loads(text)):
-                typer.echo(line)
+                say_lines(line)
     elif job in jobs:
         # To the letter: Nomad keeps the text, and the provider compares it with the stack's.
-        typer.echo(jobs[job], nl=False)
+        say_lines(jobs[job], nl=False)
     else:
         raise StackError(f"the stack has no job {job}; it has {', '.join(sorted(jobs)) or 'none'}")
 

@@ -13,10 +13,12 @@ from checks.errors import CheckError
 from checks.servers import Servers
 from checks.status import status
 from checks.store_reading import read_store
+from checks.visible import visible
 from jobs.retention import rules
 from jobs.tasks.store_size import readable
 from ops.options import AsJson, StackName
 from ops.stack import Stack
+from ops.terminal import say, say_json
 
 Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page to this file.")]
 
@@ -42,11 +44,11 @@ def report(html: Html = None, stack: StackName = None, as_json: AsJson = False) 
         repositories, summary = read_store(servers.nomad, settings, "report", {"RULES": json.dumps(wanted)})
     if html:
         html.write_text(page(settings.registry_url, healthy, repositories, summary))
-        typer.echo(f"wrote {html}")
+        say(f"wrote {html}")
     elif as_json:
-        typer.echo(json.dumps({"healthy": healthy, "repositories": repositories, **summary}, indent=2))
+        say_json({"healthy": healthy, "repositories": repositories, **summary})
     else:
-        typer.echo(words(repositories, summary))
+        say(words(repositories, summary))
 
 
 def words(repositories: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
@@ -67,6 +69,7 @@ def page(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=lambda value: visible(value) if type(value) is str else value,  # markup is a subclass
     )
     environment.filters |= {"size": readable, "day": _day}
     whole = [each for each in repositories if "damaged" not in each]

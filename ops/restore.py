@@ -11,6 +11,7 @@ from jobs.backup import RESTORE
 from ops.backup import ask_backups, local_time, require_backup
 from ops.options import StackName
 from ops.stack import Stack
+from ops.terminal import confirm, say, say_lines
 
 _SHOWN = 10  # tags of one kind that are named
 
@@ -47,14 +48,14 @@ def restore(
     with Servers(settings.providers) as servers:
         found = ask_backups(servers.nomad, settings, **meta)
         for line in lines(found, repository):
-            typer.echo(line)
+            say(line)
         if not yes:
-            typer.confirm("Restore it?", abort=True)
+            confirm("Restore it?")
         chosen = {**meta, "snapshot": found["snapshot"]["id"]}  # `latest` may be another one by now
         if accept_damage:
             chosen["accept_damage"] = "true"
         job, namespace = settings.maintenance_job("restore"), settings.registry.namespace
-        JobRun.dispatched(servers.nomad, job, namespace, chosen).output(RESTORE, said=typer.echo)
+        JobRun.dispatched(servers.nomad, job, namespace, chosen).output(RESTORE, said=say_lines)
 
 
 def lines(found: Mapping[str, Any], repository: str | None) -> Iterator[str]:

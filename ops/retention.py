@@ -1,15 +1,11 @@
 """`ops retention`: which tags the rules let go."""
 
-import json
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from checks.retention import Run
 from checks.retention import apply as ask_to_apply
@@ -18,6 +14,7 @@ from checks.servers import Servers
 from jobs.tasks.store_size import readable
 from ops.options import AsJson, StackName
 from ops.stack import Stack
+from ops.terminal import confirm, say, say_json, say_table
 
 app = typer.Typer(no_args_is_help=True, help="Show and remove the tags that no rule of the stack keeps.")
 
@@ -32,13 +29,13 @@ def plan(stack: StackName = None, as_json: AsJson = False) -> None:
     with Servers(settings.providers) as servers:
         found = ask(servers.nomad, settings)
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=2))
+        say_json(asdict(found))
         return
     _show(found)
     if goes(found):
-        typer.echo(f"{counts(found)} go: `python -m ops retention apply` removes them")
+        say(f"{counts(found)} go: `python -m ops retention apply` removes them")
     else:
-        typer.echo("nothing goes")
+        say("nothing goes")
 
 
 @app.command()
@@ -56,24 +53,18 @@ def apply(stack: StackName = None, yes: Yes = False) -> None:
             shown = ask(servers.nomad, settings)
             _show(shown)
             if not goes(shown):
-                typer.echo("nothing goes")
+                say("nothing goes")
                 return
-            typer.confirm(f"Remove {counts(shown)} for good?", abort=True)
+            confirm(f"Remove {counts(shown)} for good?")
             done = ask_to_apply(servers.nomad, settings, shown.summary)
-    typer.echo(f"removed {counts(done)}; the next garbage collection frees the disk (`python -m ops gc`)")
+    say(f"removed {counts(done)}; the next garbage collection frees the disk (`python -m ops gc`)")
 
 
 def _show(found: Run) -> None:
-    table = Table("repository", "what", "manifest", "pushed", "why", box=None, pad_edge=False)
-    for row in rows(found):
-        table.add_row(*row)
-    # In a pipe nothing is cut: programs and `grep` see whole lines.
-    console = Console(width=None if sys.stdout.isatty() else 10_000, soft_wrap=False)
-    if table.row_count:
-        console.print(table)
+    say_table(("repository", "what", "manifest", "pushed", "why"), rows(found))
     for each in found.repositories:
         if reason := each.get("leftAlone"):
-            typer.echo(f"{each['repository']} is left alone: {reason}")
+            say(f"{each['repository']} is left alone: {reason}")
 
 
 def rows(found: Run) -> Iterator[tuple[str, str, str, str, str]]:

@@ -1,19 +1,17 @@
 """`ops scan`: what the last scan of the images found."""
 
 import json
-import sys
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from checks.scan import Report, kept_words, last_scan, scan_now
 from checks.servers import Servers
 from jobs.tasks.scan_report import SEVERITIES
 from ops.options import AsJson, StackName
 from ops.stack import Stack
+from ops.terminal import say, say_json, say_lines, say_table
 
 
 def scan(
@@ -29,10 +27,10 @@ def scan(
     with Servers(settings.providers) as servers:
         found = scan_now(servers.nomad, settings, _say) if now else last_scan(servers.nomad, settings)
         if found is None:
-            typer.echo(kept_words(servers.consul, settings), err=True)
+            say_lines(kept_words(servers.consul, settings), err=True)
             raise typer.Exit(1)
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        say_json(found)
     else:
         _show(found)
     if found["summary"]["severe"] or found["summary"]["failed"]:
@@ -44,19 +42,14 @@ def _say(lines: str) -> None:
     for line in lines.splitlines():
         told = json.loads(line)
         if "summary" not in told:
-            typer.echo(f"scanned {name(told)}", err=True)
+            say(f"scanned {name(told)}", err=True)
 
 
 def _show(found: Report) -> None:
-    table = Table("image", *SEVERITIES, "packages", box=None, pad_edge=False)
-    for row in rows(found):
-        table.add_row(*row)
-    # In a pipe nothing is cut: programs and `grep` see whole lines.
-    if table.row_count:
-        Console(width=None if sys.stdout.isatty() else 10_000, soft_wrap=False).print(table)
+    say_table(("image", *SEVERITIES, "packages"), rows(found))
     for line in findings(found):
-        typer.echo(line)
-    typer.echo(found["summary"]["words"].splitlines()[0])
+        say(line)
+    say(found["summary"]["words"].splitlines()[0])
 
 
 def rows(found: Report) -> Iterator[tuple[str, ...]]:

@@ -1,12 +1,9 @@
 """`ops schema`: what a stack file may say."""
 
-import json
-
-import typer
-
 from config.settings import stack_schema
+from ops.terminal import say_json
 
 
 def schema() -> None:
     """Print the JSON Schema of a stack file, for editors."""
-    typer.echo(json.dumps(stack_schema(), indent=2))
+    say_json(stack_schema())

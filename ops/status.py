@@ -1,6 +1,5 @@
 """`ops status`: how the registry is."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
@@ -11,6 +10,7 @@ from checks.status import Status
 from checks.status import status as ask
 from ops.options import AsJson, StackName
 from ops.stack import Stack
+from ops.terminal import Colored, Part, say, say_json
 from ops.thaw import words
 
 _ABSENT = "none"
@@ -22,20 +22,20 @@ def status(stack: StackName = None, as_json: AsJson = False) -> None:
     with Servers(settings.providers) as servers:
         found = ask(servers, settings)
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=2))
+        say_json(asdict(found))
     else:
         for label, text in lines(found):
-            typer.echo(f"{label:<12}{text}")
+            say((f"{label:<12}", text))
     if not found.healthy:
         raise typer.Exit(1)
 
 
-def lines(found: Status) -> Iterator[tuple[str, str]]:
+def lines(found: Status) -> Iterator[tuple[str, Part]]:
     """Put a status into words, a label and a text each."""
     word, color = (
         ("healthy", "green") if found.healthy else ("not healthy; `python -m ops why` says why", "red")
     )
-    yield "registry", typer.style(word, fg=color)
+    yield "registry", Colored(word, color)
     yield "job", _job(found)
     if found.instances_wanted > 1:
         yield "instances", f"{found.instances} of {found.instances_wanted} run"

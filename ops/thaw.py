@@ -9,6 +9,7 @@ from checks.freeze import thaw as end
 from checks.servers import Servers
 from ops.options import StackName
 from ops.stack import Stack
+from ops.terminal import confirm, say
 
 
 def thaw(
@@ -20,15 +21,15 @@ def thaw(
     with Servers(settings.providers) as servers:
         found = held(servers.nomad, settings)
         if found is None:
-            typer.echo(f"{settings.registry.name} is not frozen")
+            say(f"{settings.registry.name} is not frozen")
             return
-        typer.echo(words(found))
+        say(words(found))
         if found.owner_lives:
-            typer.echo("that job still works: pushes during its work can break images", err=True)
+            say("that job still works: pushes during its work can break images", err=True)
         if not yes:
-            typer.confirm("end the freeze?", abort=True)
+            confirm("end the freeze?")
         end(servers.nomad, settings, found)
-    typer.echo(f"{settings.registry.name} takes pushes again in a few seconds")
+    say(f"{settings.registry.name} takes pushes again in a few seconds")
 
 
 def words(hold: Hold) -> str:

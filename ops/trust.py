@@ -14,6 +14,7 @@ from config.names import Names
 from ops.client import Client
 from ops.options import StackName
 from ops.stack import Stack, StackError
+from ops.terminal import say_lines
 
 Pem = Annotated[bool, typer.Option("--pem", help="Print the CA's certificate and nothing else.")]
 
@@ -28,14 +29,14 @@ def trust(stack: StackName = None, pem: Pem = False) -> None:
     if pem and mode != "registry":
         raise StackError(f"stack {client.stack} has tls.mode {mode}: only mode registry has a CA of its own")
     if pem:
-        typer.echo(ca_certificate(client), nl=False)
+        say_lines(ca_certificate(client), nl=False)
     elif mode == "registry":
         addresses = certified_addresses(names, client.mirrors)
-        typer.echo("\n".join([*_given(ca_certificate(client)), *_trusted(addresses)]))
+        say_lines("\n".join([*_given(ca_certificate(client)), *_trusted(addresses)]))
     elif mode == "traefik" and names.traefik_address:
-        typer.echo("\n".join([*_shown(names), *_trusted((names.traefik_address,))]))
+        say_lines("\n".join([*_shown(names), *_trusted((names.traefik_address,))]))
     else:
-        typer.echo("\n".join(_plain(names.registry_address)))
+        say_lines("\n".join(_plain(names.registry_address)))
 
 
 def ca_certificate(client: Client) -> str:

@@ -1,6 +1,5 @@
 """`ops upgrade-check`: whether the stack is ready for another image of the registry."""
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from config.settings import Settings
 from jobs.tasks.store_size import readable
 from ops.options import AsJson, StackName
 from ops.stack import Stack
+from ops.terminal import Colored, Line, say, say_json
 
 Image = Annotated[str, typer.Argument(help="The image to change to.")]
 
@@ -30,15 +30,15 @@ def upgrade_check(image: Image = "registry:3", stack: StackName = None, as_json:
     with Servers(settings.providers) as servers:
         found = ask(servers.nomad, settings, config, os.environ, image)
     if as_json:
-        typer.echo(json.dumps({"ready": found.ready, **asdict(found)}, indent=2))
+        say_json({"ready": found.ready, **asdict(found)})
     else:
         for line in lines(found):
-            typer.echo(line)
+            say(line)
     if not found.ready:
         raise typer.Exit(1)
 
 
-def lines(found: Upgrade) -> Iterator[str]:
+def lines(found: Upgrade) -> Iterator[Line]:
     """Put what was found into words."""
     yield f"from {found.image_now} ({found.version_now}.x) to {found.image} ({found.version}.x)"
     if found.store:
@@ -48,11 +48,11 @@ def lines(found: Upgrade) -> Iterator[str]:
         yield "store: in a bucket, which is not read here"
     for finding in found.findings:
         word, color = ("stands in the way", "red") if finding.blocks else ("to know", "yellow")
-        yield f"{typer.style(word, fg=color)}: {finding.where}: {finding.what}"
+        yield Colored(word, color), f": {finding.where}: {finding.what}"
     if any(finding.blocks and finding.where == "store" for finding in found.findings):
         yield "how to mend the store: docs/operations.md, Mending the store"
     if found.ready:
-        yield typer.style("nothing stands in the way", fg="green")
+        yield Colored("nothing stands in the way", "green")
         if found.image != found.image_now:
             yield f"  pulumi config set --path docker-registry:registry.image {found.image}"
             yield "  pulumi up"

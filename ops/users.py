@@ -13,6 +13,7 @@ from config.contradictions import NAMESPACE
 from config.sections.auth import Username
 from ops.options import AsJson, StackName
 from ops.stack import Stack
+from ops.terminal import ask_secret, say, say_json, wrong_usage
 
 app = typer.Typer(no_args_is_help=True, help="Set, list and remove the users of the registry.")
 
@@ -31,7 +32,7 @@ def set_(name: Name, stack: StackName = None) -> None:
     chosen = Stack.selected(stack)
     password = _read_password(name)
     chosen.set_secret(_path(name), bcrypt.hashpw(password, bcrypt.gensalt(BCRYPT_COST)).decode())
-    typer.echo(f"{name} is set in stack {chosen.name}; `pulumi up` makes it count")
+    say(f"{name} is set in stack {chosen.name}; `pulumi up` makes it count")
 
 
 @app.command("list")
@@ -39,10 +40,10 @@ def list_(stack: StackName = None, as_json: AsJson = False) -> None:
     """List the names of the users."""
     names = sorted(_users(Stack.selected(stack)))
     if as_json:
-        typer.echo(json.dumps(names))
+        say_json(names)
         return
     for name in names:
-        typer.echo(name)
+        say(name)
 
 
 @app.command()
@@ -52,9 +53,9 @@ def remove(name: Name, stack: StackName = None) -> None:
     users = _users(chosen)
     if name not in users:
         known = f"known are {', '.join(sorted(users))}" if users else "there are no users"
-        raise typer.BadParameter(f"{name} is not a user of stack {chosen.name}; {known}")
+        raise wrong_usage(f"{name} is not a user of stack {chosen.name}; {known}")
     chosen.remove(_path(name))
-    typer.echo(f"{name} is removed from stack {chosen.name}; `pulumi up` makes it count")
+    say(f"{name} is removed from stack {chosen.name}; `pulumi up` makes it count")
 
 
 def _users(stack: Stack) -> Mapping[str, object]:
@@ -71,17 +72,17 @@ def _check_name(name: str) -> None:
     try:
         TypeAdapter(Username).validate_python(name)
     except ValidationError as error:
-        raise typer.BadParameter(str(error.errors()[0]["ctx"]["error"])) from None
+        raise wrong_usage(str(error.errors()[0]["ctx"]["error"])) from None
 
 
 def _read_password(name: str) -> bytes:
     if sys.stdin.isatty():
-        text = typer.prompt(f"Password of {name}", hide_input=True, confirmation_prompt=True)
+        text = ask_secret(f"Password of {name}", twice=True)
     else:
         text = sys.stdin.readline().rstrip("\r\n")
     password: bytes = text.encode()
     if len(text) < _SHORTEST:
-        raise typer.BadParameter(f"the password is too short: give at least {_SHORTEST} characters")
+        raise wrong_usage(f"the password is too short: give at least {_SHORTEST} characters")
     if len(password) > _LONGEST:
-        raise typer.BadParameter(f"the password is too long: bcrypt takes {_LONGEST} bytes")
+        raise wrong_usage(f"the password is too long: bcrypt takes {_LONGEST} bytes")
     return password

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from enum import StrEnum
 from urllib.parse import parse_qs, quote, urlsplit
 
-import typer
-
 from checks.errors import AnswerError
 from checks.servers import Server, stored_vault_token
 from config.names import OIDC_CALLBACK
 from config.providers import Endpoint
 from ops.oidc_callback import Callback, CallbackError
+from ops.terminal import ask_secret, say_lines
 
 _PATIENCE = 300  # seconds for a person to log in in the browser
 
@@ -39,7 +38,7 @@ def present_token(vault: Endpoint) -> str | None:
 def log_in_with_password(vault: Server, mount: str, username: str) -> str:
     """Log in by method userpass; the password is asked for, or read as one line from standard input."""
     if sys.stdin.isatty():
-        password = typer.prompt(f"Password of {username} at Vault", hide_input=True, err=True)
+        password = ask_secret(f"Password of {username} at Vault", err=True)
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     path = f"/v1/auth/{mount}/login/{quote(username, safe='')}"
@@ -87,7 +86,7 @@ def _state(vault: Server, mount: str, role: str, url: str) -> str:
 
 
 def _open(url: str) -> None:
-    typer.echo(f"Log in in the browser. If none opens, open this page:\n\n{url}\n", err=True)
+    say_lines(f"Log in in the browser. If none opens, open this page:\n\n{url}\n", err=True)
     # A process of its own: a browser may say what it likes, and end when it likes.
     quiet = subprocess.DEVNULL
     subprocess.Popen([sys.executable, "-m", "webbrowser", url], stdin=quiet, stdout=quiet, stderr=quiet)

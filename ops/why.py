@@ -1,6 +1,5 @@
 """`ops why`: why the registry does not run as it should."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
@@ -11,6 +10,7 @@ from checks.why import Failure, Revert, Why
 from checks.why import why as ask
 from ops.options import AsJson, StackName
 from ops.stack import Stack
+from ops.terminal import Colored, Line, say, say_json
 
 
 def why(stack: StackName = None, as_json: AsJson = False) -> None:
@@ -19,20 +19,20 @@ def why(stack: StackName = None, as_json: AsJson = False) -> None:
     with Servers(settings.providers) as servers:
         found = ask(servers, settings)
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=2))
+        say_json(asdict(found))
     else:
         for line in lines(found):
-            typer.echo(line)
+            say(line)
     if not found.healthy:
         raise typer.Exit(1)
 
 
-def lines(found: Why) -> Iterator[str]:
+def lines(found: Why) -> Iterator[Line]:
     """Put the reasons into words."""
     if found.healthy:
-        yield f"{typer.style('healthy', fg='green')}: {found.summary}"
+        yield Colored("healthy", "green"), f": {found.summary}"
         return
-    yield f"{typer.style('not healthy', fg='red')}: {found.summary}"
+    yield Colored("not healthy", "red"), f": {found.summary}"
     yield from _block("Nomad found no place for it:", found.placement)
     for failure in found.failures:
         yield from _failure(failure)
@@ -45,7 +45,7 @@ def _block(title: str, texts: Sequence[str]) -> Iterator[str]:
     if texts:
         yield title
     for text in texts:
-        yield f"  {text}"
+        yield from (f"  {line}" for line in text.splitlines())
 
 
 def _failure(failure: Failure) -> Iterator[str]:

@@ -1,6 +1,7 @@
 from checks.doctor.examination import Examined
 from checks.doctor.finding import failure, not_looked_at, ok
 from ops.doctor import lines
+from ops.terminal import written
 
 FOUND = [
     Examined(id="nomad-ready", finding=ok("Nomad 1.6.3")),
@@ -10,7 +11,7 @@ FOUND = [
 
 
 def test_each_finding_is_a_line_with_its_fix_below_ready_to_be_copied():
-    told = list(lines(FOUND))
+    told = list(map(written, lines(FOUND)))
 
     assert told[0].endswith("nomad-ready   Nomad 1.6.3") and "ok" in told[0]
     assert "failure" in told[1] and told[1].endswith("takes-pushes  it is read-only")

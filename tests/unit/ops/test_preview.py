@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -127,7 +128,7 @@ def test_a_comment_has_the_changes_and_the_diff_of_each_job():
     assert list(as_markdown("dev", [policy("a", "a", "b", "update", ["policy"])], [change])) == [
         "### Stack `dev`",
         "",
-        "- **update** vault:Policy access: policy",
+        "- **update** `vault:Policy access: policy`",
         "",
         "```diff",
         "- a",
@@ -135,6 +136,16 @@ def test_a_comment_has_the_changes_and_the_diff_of_each_job():
         "```",
     ]
     assert list(as_markdown("dev", [], []))[-1] == "Nothing changes."
+
+
+def test_nothing_in_a_diff_or_a_name_ends_the_code_that_it_is_shown_as():
+    change = JobChange(label="l", job="j", lines=("+ ```", "+ ````", "+ </details>"))
+    found = replace(policy("a", "a", "b", "update", ["`x`"]), name="``<b>")
+
+    told = list(as_markdown("dev", [found], [change]))
+
+    assert told[2] == "- **update** ``` vault:Policy ``<b>: `x` ```"
+    assert told[4:] == ["`````diff", *change.lines, "`````"]
 
 
 def test_a_job_is_rendered_with_its_files_first():

@@ -42,6 +42,12 @@ def test_names_are_escaped():
     assert "not healthy" in made
 
 
+def test_what_could_turn_the_direction_of_a_name_is_written_by_its_code():
+    made = page("https://x", True, [{"repository": "a\u202eb", "damaged": "\x1b[2J\x00"}], SUMMARY)
+
+    assert r"a\u202eb cannot be read: \x1b[2J\x00" in made
+
+
 def test_an_empty_store_has_a_page_too():
     assert '<b data-total="repositories">0</b>' in page("https://x", True, [], SUMMARY)
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 from checks.freeze import Hold
 from checks.status import Allocation, Answer, Deployment, Status
 from ops.status import lines
+from ops.terminal import written
 
 RUNNING = Status(
     healthy=True,
@@ -45,7 +46,7 @@ ABSENT = Status(
 def test_a_running_registry_is_told_in_a_line_a_part():
     told = dict(lines(RUNNING))
 
-    assert "healthy" in told["registry"]
+    assert "healthy" in written(told["registry"])
     assert told["job"] == "docker-registry version 4, running"
     assert told["deployment"] == "version 4, successful: Deployment completed successfully"
     assert told["allocation"] == "1c953df6 on nas, version 4, running, restarts 1"
@@ -58,7 +59,7 @@ def test_a_running_registry_is_told_in_a_line_a_part():
 def test_a_registry_that_is_not_there_names_the_next_command():
     told = dict(lines(ABSENT))
 
-    assert "`python -m ops why`" in told["registry"]
+    assert "`python -m ops why`" in written(told["registry"])
     assert told["job"] == "docker-registry, not deployed"
     assert told["service"] == "registry, not registered in Consul"
     assert told["answer"] == told["allocation"] == told["deployment"] == told["freeze"] == "none"

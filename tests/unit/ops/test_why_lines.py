@@ -1,4 +1,5 @@
 from checks.why import Failure, Revert, Why
+from ops.terminal import written
 from ops.why import lines
 
 HEALTHY = Why(
@@ -33,13 +34,13 @@ FAILED = Why(
 
 
 def test_a_healthy_registry_is_one_line():
-    (line,) = lines(HEALTHY)
+    (line,) = map(written, lines(HEALTHY))
 
     assert line.endswith(": job docker-registry version 4 runs and its checks pass")
 
 
 def test_a_failed_deploy_is_told_from_the_outside_in_and_ends_with_the_command_that_retries():
-    told = list(lines(FAILED))
+    told = list(map(written, lines(FAILED)))
 
     assert "deployment failed" in told[0]
     assert told[1:3] == ["Nomad found no place for it:", "  1 node filtered: missing compatible host volumes"]
