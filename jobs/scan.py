@@ -12,7 +12,7 @@ from jobs.script_task import script_task
 from jobs.static_program import static_program
 
 TASK = "scan"
-REPORT = "reports/report.json"  # in the folder that the tasks of an allocation share
+REPORT = "reports/report.jsonl"  # in the folder that the tasks of an allocation share
 _CPU, _MEMORY = 500, 1024  # MHz and MiB; Trivy takes half a GiB for an image with many packages
 _PROGRAM = "/usr/local/bin/trivy"  # in its own image
 

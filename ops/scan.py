@@ -69,6 +69,8 @@ def findings(found: Report) -> Iterator[str]:
             mended = f", mended in {each['fixed']}" if each["fixed"] else ""
             what = f"{each['severity']} {each['id']} in {each['where']}{mended}: {each['title']}"
             yield f"{name(image)}: {what}"
+        if more := image.get("more"):
+            yield f"{name(image)}: and {more} more, which Trivy's own report has (docs/scan.md)"
 
 
 def name(image: Report | dict[str, Any]) -> str:

@@ -1,8 +1,9 @@
 """Scans the newest images of the store with Trivy, which reads them from the volume, not from the registry.
 
-Prints a line of JSON for each image, and a summary as the last line; the summary's words are the output of a
-check in Consul too. All of it stays in the allocation's folder as `reports/report.json`, beside Trivy's own
-reports and an SBOM of each image.
+Prints a line of JSON for each image as soon as it is scanned, and a summary as the last line; the summary's
+words are the output of a check in Consul too. The same lines stay in the allocation's folder as
+`reports/report.jsonl`, also those of a scan that is cut off. Beside them are Trivy's own reports, and an SBOM
+of each image.
 """
 
 import json
@@ -11,7 +12,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 from jobs.tasks.consul_check import ConsulCheck, ConsulError
 from jobs.tasks.nomad_api import Nomad, NomadError
 from jobs.tasks.scan_layout import layout
-from jobs.tasks.scan_report import Report, read
+from jobs.tasks.scan_report import Report, ReportError, read_file
 from jobs.tasks.scan_targets import Target, targets
 from jobs.tasks.store import Store
 from jobs.tasks.trivy import Trivy, TrivyError
@@ -50,54 +51,69 @@ class Scanned:
 
 
 def scan(store: Store, trivy: Trivy, reports: Path, newest: int, threshold: str) -> Iterator[Scanned]:
-    """Scan one image after the other. Raises TrivyError if there is no database, OSError."""
-    trivy.fetch_database()
-    reports.mkdir()
-    known: dict[str, Report | str] = {}  # an image may have several tags
+    """Scan one image after the other. Raises OSError."""
+    problems: dict[str, str | None] = {}  # by digest: an image may have several tags
     for target in targets(store, newest):
-        result: Report | str = target.problem or ""
-        if not result and target.digest:
-            if target.digest not in known:
-                known[target.digest] = _scan(store, trivy, reports, target, threshold)
-            result = known[target.digest]
-        yield Scanned(target, None, result) if isinstance(result, str) else Scanned(target, result, None)
+        if target.problem or not target.digest:
+            yield Scanned(target, None, target.problem)
+            continue
+        report = reports / f"{target.digest.partition(':')[2]}.json"
+        if target.digest not in problems:
+            problems[target.digest] = _problem(store, trivy, report, target)
+        yield _read(target, report, problems[target.digest], threshold)
 
 
-def _scan(store: Store, trivy: Trivy, reports: Path, target: Target, threshold: str) -> Report | str:
-    """Scan an image; the report, or why there is none: the others are scanned all the same."""
-    name = str(target.digest).partition(":")[2]
-    report = reports / f"{name}.json"
+def _problem(store: Store, trivy: Trivy, report: Path, target: Target) -> str | None:
+    """Scan an image; say why it could not be, if so: the others are scanned all the same."""
     try:
         with layout(trivy.scratch / "layout", store, target) as folder:
             trivy.scan(folder, report)
-        trivy.sbom(report, reports / f"{name}.cdx.json")
-        return read(json.loads(report.read_bytes()), threshold)
+        trivy.sbom(report, report.with_suffix(".cdx.json"))
     except (TrivyError, OSError) as error:
         return str(error)
+    return None
 
 
-def summary(scanned: Sequence[Scanned], threshold: str, at: float) -> Mapping[str, Any]:
-    """Say how many images are good, and name those that are not; the worst come first."""
-    severe = sorted(
-        (each for each in scanned if each.report and each.report.severe),
-        key=lambda each: [-count for count in each.report.counts.values()] if each.report else [],
-    )
-    failed = [each for each in scanned if each.problem]
-    lines = [f"{len(scanned)} images scanned, {len(severe)} with findings at or above {threshold}"]
-    lines += [f"{each.name}: {len(each.report.severe)}" for each in severe if each.report]
-    lines += [f"{each.name} could not be scanned: {each.problem}" for each in failed]
-    return {
-        "at": at,
-        "images": len(scanned),
-        "threshold": threshold,
-        "severe": len(severe),
-        "failed": len(failed),
-        "words": "\n".join(lines),
-    }
+def _read(target: Target, report: Path, problem: str | None, threshold: str) -> Scanned:
+    """Read what was found, again for each name of an image: in memory it is only while it is told."""
+    try:
+        return Scanned(target, None if problem else read_file(report, threshold), problem)
+    except (ReportError, OSError) as error:
+        return Scanned(target, None, str(error))
+
+
+class Tally:
+    """What a summary says of the images: few words of each, however much was found."""
+
+    def __init__(self) -> None:
+        self._images, self._failed = 0, list[str]()
+        self._severe: list[tuple[list[int], str, int]] = []  # as they are sorted, name, findings
+
+    def add(self, scanned: Scanned) -> None:
+        """Count an image."""
+        self._images += 1
+        if scanned.report is None:
+            self._failed.append(f"{scanned.name} could not be scanned: {scanned.problem}")
+        elif scanned.report.severe:
+            worst_first = [-count for count in scanned.report.counts.values()]
+            self._severe.append((worst_first, scanned.name, scanned.report.severe_count))
+
+    def summary(self, threshold: str, at: float) -> Mapping[str, Any]:
+        """Say how many images are good, and name those that are not; the worst come first."""
+        severe = sorted(self._severe, key=lambda each: each[0])
+        words = f"{self._images} images scanned, {len(severe)} with findings at or above {threshold}"
+        return {
+            "at": at,
+            "images": self._images,
+            "threshold": threshold,
+            "severe": len(severe),
+            "failed": len(self._failed),
+            "words": "\n".join([words, *(f"{name}: {count}" for _, name, count in severe), *self._failed]),
+        }
 
 
 def run(environment: Mapping[str, str]) -> None:
-    """Scan, print and report. Raises TrivyError, ConsulError, NomadError, OSError."""
+    """Scan, print and report. Raises TrivyError if there is no database, ConsulError, NomadError, OSError."""
     allocation, threshold = Path(environment["NOMAD_ALLOC_DIR"]), environment["THRESHOLD"]
     program, scratch, reports = (allocation / name for name in ("trivy", "scratch", "reports"))
     trivy = Trivy(
@@ -106,20 +122,28 @@ def run(environment: Mapping[str, str]) -> None:
         scanners=environment["SCANNERS"].split(","),
         ignore_unfixed=environment["IGNORE_UNFIXED"] == "true",
     )
-    store, scanned = Store(Path(environment["STORE"])), []
+    store, tally = Store(Path(environment["STORE"])), Tally()
     try:
+        trivy.fetch_database()
+        reports.mkdir()
         for each in scan(store, trivy, reports, int(environment["NEWEST"]), threshold):
-            print(json.dumps(each.line()))
-            scanned.append(each)
+            _tell(reports, each.line())
+            tally.add(each)
     finally:
         # Nomad keeps the allocation's folder for hours, and these are big.
         program.unlink(missing_ok=True)
         shutil.rmtree(scratch, ignore_errors=True)
-    made = summary(scanned, threshold, time.time())
-    lines = [each.line() for each in scanned]
-    (reports / "report.json").write_text(json.dumps({"images": lines, "summary": made}))
+    made = tally.summary(threshold, time.time())
+    _tell(reports, {"summary": made})
     _check(environment).report(passed=not made["severe"] and not made["failed"], output=made["words"])
-    print(json.dumps({"summary": made}))
+
+
+def _tell(reports: Path, told: Mapping[str, object]) -> None:
+    """Print a line of JSON, and keep it."""
+    line = json.dumps(told)
+    print(line)
+    with (reports / "report.jsonl").open("a") as report:
+        report.write(f"{line}\n")
 
 
 def _check(environment: Mapping[str, str]) -> ConsulCheck:

@@ -1,12 +1,13 @@
 """Which images of a store are scanned: what the newest tags of each repository point at."""
 
 import json
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from jobs.tasks.manifest_graph import subject_of
-from jobs.tasks.store import Repository, Store, StoreError
+from jobs.tasks.store import Manifest, Repository, Store, StoreError
 
 # Charts, signatures and other artifacts have another (OCI image specification; Docker's schema 2).
 _IMAGE_CONFIGS = (
@@ -14,6 +15,10 @@ _IMAGE_CONFIGS = (
     "application/vnd.docker.container.image.v1+json",
 )
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+# Of one tag. Docker's official images have some 20 platforms, and a provenance with each; an index within an
+# index is rare. Anybody may push indexes of thousands, which name each other.
+_MOST, _DEEPEST = 100, 3
+_LONGEST = 50  # characters of each part of a platform
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,29 +48,50 @@ def _of_repository(store: Store, repository: Repository, newest: int) -> Iterato
     tags = [(tag.pushed, tag.name, tag.digest) for tag in repository.tags if not subject_of(tag.name)]
     for _, name, digest in sorted(tags, key=lambda tag: tag[:2], reverse=True)[:newest]:
         if digest:  # else it is being removed
-            for target in _images(store, repository.name, digest, None):
+            for target in _images(store, repository.name, digest):
                 yield Target(repository=repository.name, tag=name, **target)
 
 
-def _images(store: Store, repository: str, digest: str, platform: str | None) -> Iterator[dict[str, Any]]:
-    """Find the images that a manifest is or has; none in an artifact."""
-    manifest = store.manifest(digest)
-    if manifest is None:
-        yield {"digest": digest, "platform": platform, "problem": "its manifest is not there or damaged"}
-        return
-    content = json.loads(store.data(digest).read_bytes())
-    if manifest.children:
+def _images(store: Store, repository: str, tagged: str) -> Iterator[dict[str, Any]]:
+    """Find the images that a manifest is or has, each once; none in an artifact. Say what is left out."""
+    waiting, seen, cut = deque[tuple[str, str | None, int]]([(tagged, None, 0)]), {tagged}, set[str]()
+    while waiting:
+        digest, platform, depth = waiting.popleft()
+        manifest = store.manifest(digest)
+        if manifest is None:
+            problem = "its manifest is not there or damaged"
+            yield {"digest": digest, "platform": platform, "problem": problem}
+            continue
+        content = json.loads(store.data(digest).read_bytes())
+        if not manifest.children:
+            yield from _image(store, repository, manifest, content, digest=digest, platform=platform)
+            continue
         for child in content["manifests"]:
+            named = child["digest"]
             # A client may push an index without all of its platforms.
-            if child.get("digest") in manifest.children and _is_image(child) and store.size(child["digest"]):
-                yield from _images(store, repository, child["digest"], _platform(child))
-    elif "fsLayers" in content:
-        yield {"digest": digest, "problem": "Trivy reads no images of schema 1"}
+            if named in seen or not _is_image(child) or not store.size(named):
+                continue
+            if depth == _DEEPEST:
+                cut.add(f"its indexes are more than {_DEEPEST} deep: what is below is not scanned")
+            elif len(seen) == _MOST:
+                cut.add(f"it has more than {_MOST} manifests: the others are not scanned")
+                break
+            else:
+                seen.add(named)
+                waiting.append((named, _platform(child), depth + 1))
+    yield from ({"digest": tagged, "problem": problem} for problem in sorted(cut))
+
+
+def _image(
+    store: Store, repository: str, manifest: Manifest, content: Mapping[str, Any], **told: str | None
+) -> Iterator[dict[str, Any]]:
+    """Describe an image, and whether it can be scanned; nothing of an artifact."""
+    if "fsLayers" in content:
+        yield {**told, "problem": "Trivy reads no images of schema 1"}
     elif _media_type(content.get("config")) in _IMAGE_CONFIGS:
         lost = [blob for blob in manifest.blobs if not store.size(store.kept_as(repository, blob))]
         yield {
-            "digest": digest,
-            "platform": platform,
+            **told,
             "media_type": content.get("mediaType") or _MANIFEST,
             "problem": f"its blob {lost[0]} is not there" if lost else None,
         }
@@ -81,7 +107,7 @@ def _platform(descriptor: Mapping[str, Any]) -> str | None:
     if not isinstance(platform, dict):
         return None
     parts = (platform.get(key) for key in ("os", "architecture", "variant"))
-    return "/".join(str(part) for part in parts if part) or None
+    return "/".join(str(part)[:_LONGEST] for part in parts if part) or None
 
 
 def _media_type(descriptor: object) -> object:

@@ -3,6 +3,7 @@
 Trivy's database of vulnerabilities cannot be had here: what runs is the search for secrets, and the SBOM.
 """
 
+import hashlib
 import io
 import json
 import re
@@ -13,6 +14,7 @@ import tarfile
 import httpx
 import pytest
 from documents import block
+from image_store import INDEX, Store
 from waiting import until
 
 from devcluster import images
@@ -23,6 +25,7 @@ PAGE = "docs/scan.md"
 SHOW, NOW, AS_JSON = block(PAGE, "python -m ops scan").commands
 JOB, SERVICE = "docker-registry-scan", "registry-scan"
 SCAN = {"scanners": ["secret"], "threshold": "high", "schedule": "17 5 1 1 *"}  # not beside the tests
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"  # of what crane appends
 DPKG = "Package: openssl\nStatus: install ok installed\nVersion: 3.0.1-1\nArchitecture: amd64\n"
 
 
@@ -130,6 +133,55 @@ def test_the_last_report_can_be_had_again_for_people_and_for_programs(registry, 
     (image,) = [each for each in found["images"] if each["repository"] == "scan/leaking"]
     assert (image["tag"], image["digest"], image["counts"]["critical"]) == ("new", leaking, 1)
     assert image["packages"] == 1
+
+
+@pytest.fixture
+def put_index(registry, tmp_path):
+    """Push an index as anybody may write one; its descriptor."""
+    client = Store(registry, tmp_path).client
+
+    def put(name, children):
+        repository, tag = name.split(":")
+        text = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": children}).encode()
+        url, headers = f"/{repository}/manifests/{tag}", {"Content-Type": INDEX}
+        client.put(url, content=text, headers=headers).raise_for_status()
+        digest = f"sha256:{hashlib.sha256(text).hexdigest()}"
+        return {"mediaType": INDEX, "size": len(text), "digest": digest}
+
+    with client:
+        yield put
+
+
+def test_an_index_of_thousands_of_equal_parts_is_scanned_once_and_does_not_act_on_the_terminal(
+    registry, push, put_index
+):
+    image = {"mediaType": MANIFEST, "size": 500, "digest": push("scan/many:image", {"app/hello": "hello\n"})}
+    forged = "\x1b[2J[red]linux\nall is well\u202e"
+    part = {**image, "platform": {"os": forged, "architecture": "amd64"}}
+    put_index("scan/many:latest", [part] * 4000)
+    inner = {**put_index("scan/many:inner", [part] * 4000), "platform": part["platform"]}
+    put_index("scan/many:outer", [inner] * 4000)
+
+    told = registry.shell(NOW, check=False)
+    [line] = [line for line in told.splitlines() if line.startswith("scan/many:outer")]
+    assert r"(\x1b[2J[red]linux\nall is well\u202e/amd64)" in line
+    assert "\x1b" not in told and "\u202e" not in told and "\nall is well" not in told
+    found = json.loads(registry.shell(AS_JSON, check=False))
+    assert [each["platform"] for each in found["images"] if each["repository"] == "scan/many"] == [
+        f"{forged}/amd64"
+    ]
+
+
+def test_indexes_within_indexes_are_followed_to_a_depth_and_the_rest_is_told(registry, push, put_index):
+    part = {"mediaType": MANIFEST, "size": 500, "digest": push("scan/deep:0", {"app/hello": "hello\n"})}
+    for level in range(1, 11):
+        platforms = ({"os": "linux", "architecture": each} for each in ("amd64", "arm64"))
+        part = put_index(f"scan/deep:{level}", [{**part, "platform": each} for each in platforms])
+
+    told = registry.shell(NOW, check=False)
+    lines = [line for line in told.splitlines() if line.startswith("scan/deep:10")]
+    reason = "its indexes are more than 3 deep: what is below is not scanned"
+    assert lines == [f"scan/deep:10 could not be scanned: {reason}"]
 
 
 def test_each_image_has_an_sbom(registry, leaking):

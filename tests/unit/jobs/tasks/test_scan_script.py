@@ -6,6 +6,7 @@ import pytest
 from jobs.tasks.consul_check import ConsulError
 from jobs.tasks.nomad_api import NomadError
 from jobs.tasks.scan import main
+from jobs.tasks.scan_layout import layout
 
 CONFIG = "application/vnd.oci.image.config.v1+json"
 
@@ -77,7 +78,9 @@ class Scanner:
 
     @property
     def report(self):
-        return json.loads((self.allocation / "reports/report.json").read_text())
+        text = (self.allocation / "reports/report.jsonl").read_text()
+        *images, last = map(json.loads, text.splitlines())
+        return {"images": images, **last}
 
 
 @pytest.fixture
@@ -163,9 +166,41 @@ def test_trivys_reports_and_sboms_stay_and_what_is_big_goes(scanner):
     name = scanner.push("app:1").partition(":")[2]
 
     scanner.run()
-    left = {str(each.relative_to(scanner.allocation)) for each in scanner.allocation.rglob("*.json")}
-    assert {f"reports/{name}.json", f"reports/{name}.cdx.json", "reports/report.json"} <= left
+    left = {str(each.relative_to(scanner.allocation)) for each in scanner.allocation.rglob("*.json*")}
+    assert {f"reports/{name}.json", f"reports/{name}.cdx.json", "reports/report.jsonl"} <= left
     assert [each.name for each in scanner.allocation.iterdir()] == ["reports"]
+
+
+def test_what_is_found_is_kept_as_it_comes(scanner, monkeypatch, capsys):
+    scanner.push("a:1", secrets("HIGH", 1))
+    scanner.push("b:1")
+    monkeypatch.setattr("jobs.tasks.scan.layout", lambda *_: 1 / 0 if layouts.pop() else layout(*_))
+    layouts = [True, False]
+
+    with pytest.raises(ZeroDivisionError):  # or a machine that goes down
+        scanner.run()
+    kept = (scanner.allocation / "reports/report.jsonl").read_text()
+    assert json.loads(kept)["repository"] == "a"
+    assert capsys.readouterr().out == kept
+
+
+def test_of_very_many_findings_the_first_are_told_one_by_one_and_all_are_counted(scanner):
+    scanner.push("app:1", secrets("HIGH", 3000))
+
+    assert scanner.run() == 0
+    [image] = scanner.report["images"]
+    assert (len(image["severe"]), image["more"], image["counts"]["high"]) == (1000, 2000, 3000)
+    assert scanner.told[0][3].endswith("app:1: 3000")
+
+
+def test_a_report_that_is_too_big_to_be_read_is_told(scanner):
+    scanner.push("app:1", " " * (33 * 1024 * 1024))
+    scanner.push("web:1", secrets("HIGH", 1))
+
+    assert scanner.run() == 0
+    app, web = scanner.report["images"]
+    assert app["problem"].startswith("Trivy's report has 33.0 MiB, too much to be read: ")
+    assert web["counts"]["high"] == 1
 
 
 @pytest.mark.parametrize("error", [ConsulError("Consul is away"), NomadError("Nomad is away")], ids=str)

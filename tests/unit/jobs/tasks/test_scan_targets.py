@@ -80,6 +80,52 @@ def test_of_a_multi_arch_image_each_platform_that_is_there_is_scanned(push, stor
     ]
 
 
+def test_an_index_of_equal_descriptors_is_one_image(push, store):
+    for name in ("a", "b"):
+        image = push.image(name, name)
+        push.index(f"{name}:1", [child(image, "linux", "amd64"), *[child(image, "linux", "arm")] * 4000])
+
+    assert [(each.repository, each.platform, each.problem) for each in targets(store, 1)] == [
+        ("a", "linux/amd64", None),
+        ("b", "linux/amd64", None),
+    ]
+
+
+def test_ten_levels_of_two_are_one_image_or_what_is_below_is_told(push, store):
+    image = push.image("app", "layer")
+    levels = [image]
+    for level in range(10):
+        both = [child(levels[-1], "linux", "amd64"), child(levels[-1], "linux", f"arm{level}")]
+        levels.append(push.index(f"app:{level}", both))
+
+    found = list(targets(store, 10))
+    assert [(each.tag, each.digest) for each in found if not each.problem] == [
+        (tag, image) for tag in ("2", "1", "0")
+    ]
+    deep = [each for each in found if each.problem]
+    assert [each.tag for each in deep] == ["9", "8", "7", "6", "5", "4", "3"]
+    assert {each.problem for each in deep} == {
+        "its indexes are more than 3 deep: what is below is not scanned"
+    }
+
+
+def test_an_index_of_very_many_images_is_scanned_in_part_and_the_rest_is_told(push, store):
+    images = [push.image("app", f"layer {number}") for number in range(105)]
+    push.index("app:1", [child(image, "linux", "amd64") for image in images])
+
+    *found, cut = targets(store, 1)
+    assert [each.digest for each in found] == images[:99]
+    assert cut.problem == "it has more than 100 manifests: the others are not scanned"
+    assert cut.tag == "1"
+
+
+def test_a_platform_is_as_long_as_people_can_read(push, store):
+    push.index("app:1", [child(push.image("app", "layer"), "x" * 100_000, "amd64")])
+
+    [found] = targets(store, 1)
+    assert found.platform == f"{'x' * 50}/amd64"
+
+
 def test_artifacts_and_referrers_are_no_images(push, store, images):
     push.image("charts/app:1", "chart", config="application/vnd.cncf.helm.config.v1+json")
     signed = push.image("app:1", "app", pushed=1)
