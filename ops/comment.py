@@ -14,6 +14,9 @@ from checks.errors import CheckError
 Number = Annotated[int, typer.Argument(metavar="NUMBER", help="Number of the pull request.")]
 
 _MARK = "<!-- docker-registry: ops comment -->"  # by which the comment is found again; readers do not see it
+# Who writes with a workflow's own token. No person can have that name, or that id.
+_GITHUB_ROBOT = "github-actions[bot]"
+_GITEA_ROBOT = -2  # Gitea and Forgejo, models/user/user_system.go: ActionsUserID
 _TIMEOUT_SECONDS = 30
 _PAGE = 100  # GitHub's most (REST API: Issue comments)
 _LONGEST = 65_000  # characters; GitHub refuses more than 65,536
@@ -48,16 +51,32 @@ def _api(environment: Mapping[str, str]) -> httpx.Client:
 
 
 def _own(api: httpx.Client, number: int) -> int | None:
-    """Find the comment of an earlier run."""
+    """Find the comment of an earlier run; whoever quotes one has its mark too."""
+    author = _author(api)
     path: str | None = f"issues/{number}/comments?per_page={_PAGE}"
     while path:
         answer = _send(api, "GET", path)
         for each in answer.json():
-            if each["body"].startswith(_MARK):
+            if (each["body"] or "").startswith(_MARK) and _wrote(author, each["user"] or {}):
                 identifier: int = each["id"]
                 return identifier
         path = answer.links.get("next", {}).get("url")
     return None
+
+
+def _author(api: httpx.Client) -> int | None:
+    """Ask whose token it is; None for a workflow's own, which may not ask that."""
+    try:
+        answer = api.get(str(api.base_url).partition("/repos/")[0] + "/user")
+        return int(answer.json()["id"]) if answer.is_success else None
+    except (httpx.TransportError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _wrote(author: int | None, user: Mapping[str, Any]) -> bool:
+    if author is not None:
+        return bool(user.get("id") == author)
+    return user.get("login") == _GITHUB_ROBOT or user.get("id") == _GITEA_ROBOT
 
 
 def _send(api: httpx.Client, method: str, path: str, **content: Any) -> httpx.Response:

@@ -15,6 +15,8 @@ from devcluster import programs
 from devcluster.stack import REPOSITORY
 
 WORKFLOWS = REPOSITORY / ".github/workflows"
+ROBOT = {"login": "github-actions[bot]", "id": 41898282}
+QUOTED = "<!-- docker-registry: ops comment -->\nlooks good to me"  # a person's, with the mark of ours
 TOKEN = "token-of-the-workflow"
 
 
@@ -22,8 +24,16 @@ class Forge(BaseHTTPRequestHandler):
     """Keeps the comments of one pull request, as GitHub and Gitea do."""
 
     def do_GET(self):
+        if self.path == "/api/v1/user":  # a workflow's own token may not ask that
+            self.answer({"message": "Resource not accessible by integration"}, 403)
+            return
         assert self.path.startswith("/api/v1/repos/me/homelab/issues/7/comments")
-        self.answer([{"id": number, "body": body} for number, body in self.server.comments.items()])
+        self.answer(
+            [
+                {"id": number, "body": body, "user": {"login": "alice", "id": 5} if number == 1 else ROBOT}
+                for number, body in self.server.comments.items()
+            ]
+        )
 
     def do_POST(self):
         assert self.path == "/api/v1/repos/me/homelab/issues/7/comments"
@@ -53,7 +63,7 @@ class Forge(BaseHTTPRequestHandler):
 @pytest.fixture
 def forge():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Forge)
-    server.comments = {1: "looks good to me"}
+    server.comments = {1: QUOTED}
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield server
@@ -209,7 +219,7 @@ def test_a_pull_request_gets_one_comment_with_the_preview_and_nomads_own_diff(re
     registry.change("registry", memory=512)
     runner("preview.yml", "Preview", "Plan", "Comment")
     assert "Nothing changes." in forge.comments[2]
-    assert forge.comments[1] == "looks good to me"
+    assert forge.comments[1] == QUOTED
     assert len(forge.comments) == 2
 
 
