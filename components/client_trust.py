@@ -57,7 +57,9 @@ class ClientTrust(pulumi.ComponentResource):
 def place_script(address: str, certificate: str) -> str:
     """Write the script that puts the certificate there: the same however often it runs (POSIX sh)."""
     folder = shlex.quote(f"/etc/docker/certs.d/{address}")
-    return f"set -eu\nmkdir -p {folder}\ncat >{folder}/ca.crt <<'END'\n{certificate.strip()}\nEND\n"
+    # Quoted, and no here-document: root runs this, and the text is what Vault answered.
+    text = shlex.quote(certificate.strip())
+    return f"set -eu\nmkdir -p {folder}\nprintf '%s\\n' {text} >{folder}/ca.crt\n"
 
 
 def remove_script(address: str) -> str:

@@ -1,5 +1,7 @@
 import subprocess
 
+import pytest
+
 from components.client_trust import ClientTrust, ClientTrustArgs, place_script, remove_script
 
 COMMAND = "command:remote:Command"
@@ -48,6 +50,19 @@ def test_the_certificate_is_placed_however_often_and_removed_without_a_trace(tmp
     assert (folder / "ca.crt").read_text() == "-----BEGIN CERTIFICATE-----\n"
     run(remove_script("registry.lan:5000"))
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["a\nEND\ntouch HERE\n", "'; touch HERE; '", "$(touch HERE)`touch HERE`", "a\\nb%s"]
+)
+def test_whatever_vault_answers_is_the_files_content_and_no_command(tmp_path, text):
+    script = place_script("registry.lan", text.replace("HERE", str(tmp_path / "made")))
+
+    subprocess.run(["sh", "-c", script.replace("/etc/docker/certs.d", str(tmp_path))], check=True)
+
+    placed = (tmp_path / "registry.lan/ca.crt").read_text()
+    assert placed == text.replace("HERE", str(tmp_path / "made")).strip() + "\n"
+    assert not (tmp_path / "made").exists()
 
 
 def test_what_else_is_in_the_folder_stays(tmp_path):
