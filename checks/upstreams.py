@@ -57,8 +57,8 @@ def _refusal(mirror: Mirror, version: RegistryVersion) -> str | None:
     if answer.status_code not in _REFUSED:
         return None
     return (
-        f"{mirror.upstream} refuses user {mirror.username} with this password ({answer.status_code}): "
-        "set username and password anew"
+        f"{mirror.upstream} refuses the user of mirror {mirror.name} with this password "
+        f"({answer.status_code}): set username and password anew"
     )
 
 

@@ -8,6 +8,7 @@ import yaml
 from pulumi.runtime import config as runtime_config
 
 from config.clear_secrets import clear_secrets
+from config.encrypted import marked
 from config.problems import SettingsError
 from config.settings import Settings
 
@@ -18,9 +19,13 @@ def stack_settings() -> Settings:
     All keys at once, since `pulumi.Config` cannot list them and an unknown one is to be refused.
     Raises RunError, which the engine prints without a traceback, with every problem there is.
     """
-    config = runtime_config.CONFIG.get() or runtime_config.get_config_env()
+    given = runtime_config.CONFIG.get() or runtime_config.get_config_env()
     file = Path(f"Pulumi.{pulumi.get_stack()}.yaml")
-    problems = clear_secrets(_written(file))
+    written = _written(file)
+    config, problems = marked(given, {key for key in given if runtime_config.is_config_secret(key)}, written)
+    if problems:  # any other might repeat what is encrypted
+        raise pulumi.RunError(str(SettingsError(file.name, problems)))
+    problems = clear_secrets(written)
     try:
         settings = Settings.read(pulumi.get_stack(), config, os.environ)
     except SettingsError as error:

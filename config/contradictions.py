@@ -44,7 +44,7 @@ def contradictions(written: Written) -> list[Problem]:
     checks: list[Callable[[Written], Iterator[Problem]]] = [
         _ports,
         _registry_config,
-        _logged_secrets,
+        _told_secrets,
         _registry_tls,
         _storage,
         _tls,
@@ -103,16 +103,29 @@ def _placeholders(written: Written) -> dict[str, Any]:
     return {"s3": s3, "redis": redis}
 
 
-def _logged_secrets(written: Written) -> Iterator[Problem]:
-    """Refuse what the registry writes into its log (distribution, handlers/app.go, configureEvents)."""
+def _told_secrets(written: Written) -> Iterator[Problem]:
+    """Refuse what the registry itself tells others of its notifications.
+
+    Source: distribution 2.8.3 and 3.1.2, handlers/app.go (configureEvents) and notifications/metrics.go.
+    """
     config = written["registry"].get("config")
-    if not isinstance(config, Mapping) or str(at(config, ("log", "level"))).lower() in ("warn", "error"):
+    if not isinstance(config, Mapping):
         return
+    quiet = str(at(config, ("log", "level"))).lower() in ("warn", "error")
+    alone = _is_loopback(written["access"].get("bind"))
     for path in registry_model.secret_paths(config):
-        if path[0] == "notifications":
+        if path[0] != "notifications":
+            continue
+        key = key_of(f"{NAMESPACE}:registry", ("config", *path))
+        if not quiet:
             yield Problem(
-                key_of(f"{NAMESPACE}:registry", ("config", *path)),
-                "is written into the registry's log at this level: set registry.config.log.level to warn",
+                key, "is written into the registry's log at this level: set registry.config.log.level to warn"
+            )
+        if not alone:
+            yield Problem(
+                key,
+                "is shown by the debug port, at /debug/vars, to whoever reaches it: set access.bind to "
+                "127.0.0.1, so that only this machine does (Traefik and Prometheus have to run on it)",
             )
 
 

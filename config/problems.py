@@ -114,20 +114,23 @@ def _problem(
 
 
 def _known_keys(schema: Mapping[str, Any], location: Sequence[str | int]) -> list[str]:
-    """Walk a JSON Schema (with $defs) down to `location` and list the properties there."""
+    return [name for node in at_location(schema, location) for name in node.get("properties", {})]
+
+
+def at_location(schema: Mapping[str, Any], location: Sequence[str | int]) -> list[Mapping[str, Any]]:
+    """Walk a JSON Schema (with $defs) down to `location`; give what is accepted there, one each form."""
     definitions = schema.get("$defs", {})
-    nodes = [schema]
-    for step in [None, *location]:
+    nodes = _resolve(schema, definitions)
+    for step in location:
         deeper = []
         for node in nodes:
             if isinstance(step, int):
                 deeper.append(node.get("items", {}))
-            elif step is not None:
-                deeper.append(node.get("properties", {}).get(step) or node.get("additionalProperties") or {})
             else:
-                deeper.append(node)
-        nodes = [resolved for node in deeper for resolved in _resolve(node, definitions)]
-    return [name for node in nodes for name in node.get("properties", {})]
+                others = node.get("additionalProperties")  # true, where anything may be
+                deeper.append(node.get("properties", {}).get(step) or others or {})
+        nodes = [resolved for node in deeper if node is not True for resolved in _resolve(node, definitions)]
+    return nodes
 
 
 def _resolve(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> list[Mapping[str, Any]]:

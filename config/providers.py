@@ -71,6 +71,12 @@ VAULT = _Keys(
     skip_verify=("vault:skipTlsVerify", "VAULT_SKIP_VERIFY"),
     example="https://vault.homelab.local:8200",
 )
+# Keys that the program reads and that are no secrets: jobs have the addresses, and messages name the files.
+IN_CLEAR = frozenset(
+    key
+    for keys in (NOMAD, CONSUL, VAULT)
+    for key, _ in (keys.address, keys.ca_file, keys.cert_file, keys.key_file, keys.skip_verify)
+) | {"consul:scheme", "vault:skipChildToken"}
 # A name, as machines and containers have them, or an IPv4 or IPv6 address.
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.%]+", re.ASCII)
 

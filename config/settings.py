@@ -10,6 +10,7 @@ from pydantic import BaseModel, RootModel, ValidationError
 from config import registry as registry_model
 from config.cache_place import cache_place_problems
 from config.contradictions import NAMESPACE, contradictions
+from config.encrypted import shown, unmarked
 from config.host_paths import host_path_problems
 from config.job_tls import job_tls_problems
 from config.mirror_contradictions import mirror_contradictions
@@ -42,7 +43,9 @@ SECTIONS: dict[str, type[BaseModel]] = {
 # To write one of these, if only as {}, turns something on: Pulumi.yaml has no default for it.
 OPTIONAL_SECTIONS = frozenset({"monitoring"})
 # Values of these keys never appear in a report.
-_SECRET_KEYS = frozenset({"users", "privateKey", "clientSecret", "accessKey", "secretKey", "password"})
+_SECRET_KEYS = frozenset(
+    {"users", "privateKey", "clientSecret", "accessKey", "secretKey", "password", "username"}
+)
 
 
 class Settings(Names):
@@ -62,8 +65,12 @@ class Settings(Names):
     def read(cls, stack: str, config: Mapping[str, str], env: Mapping[str, str]) -> Self:
         """Read a stack's configuration as the engine hands it over: full keys, values as text.
 
+        What is encrypted in the stack file has its mark, `{secure: …}`, around the decrypted text.
         Raises SettingsError with every problem there is.
         """
+        plain, problems = _without_marks(config)
+        if problems:  # any other might repeat what is encrypted
+            raise SettingsError(f"Pulumi.{stack}.yaml", problems)
         providers, problems = Providers.read(config, env)
         for full_key in config:
             namespace, _, key = full_key.partition(":")
@@ -75,12 +82,12 @@ class Settings(Names):
             if key in OPTIONAL_SECTIONS and f"{NAMESPACE}:{key}" not in config:
                 continue
             empty: dict[str, Any] | list[Any] = [] if issubclass(model, RootModel) else {}
-            section, text = f"{NAMESPACE}:{key}", config.get(f"{NAMESPACE}:{key}") or json.dumps(empty)
+            section, value = f"{NAMESPACE}:{key}", plain.get(key, empty)
             try:
-                sections[key] = model.model_validate_json(text, by_alias=True)
+                sections[key] = _validated(model, value)
             except ValidationError as error:
                 problems += from_pydantic(error, section, model.model_json_schema(), secrets=_SECRET_KEYS)
-            written[key] = _as_far_as_read(text, empty)
+            written[key] = value if isinstance(value, type(empty)) else empty
         problems += [
             *contradictions(written),
             *mirror_contradictions(written),
@@ -185,7 +192,7 @@ class Settings(Names):
         """Secrets that the stack put into `registry.config`, by their place, as `storage.s3.secretkey`."""
         config = self.registry_config
         return {
-            registry_model.dotted(path): str(registry_model.value_at(config, path))
+            registry_model.secret_key(path): str(registry_model.value_at(config, path))
             for path in registry_model.secret_paths(config)
         }
 
@@ -227,13 +234,30 @@ def _stanza(volume: str, path: PurePosixPath) -> str:
     )
 
 
-def _as_far_as_read(text: str, empty: dict[str, Any] | list[Any]) -> Any:
-    """Read a section as far as it can be read: a wrong one has been reported already."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return empty
-    return value if isinstance(value, type(empty)) else empty
+def _without_marks(config: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:
+    """Read each section without the marks of what is encrypted; what is no JSON stays text."""
+    plain, problems = dict[str, Any](), list[Problem]()
+    for key, model in SECTIONS.items():
+        section = f"{NAMESPACE}:{key}"
+        if not config.get(section):
+            continue
+        try:
+            written = json.loads(config[section])
+        except ValueError:
+            plain[key] = config[section]
+            continue
+        plain[key], places = unmarked(written)
+        if places:
+            problems += shown(section, model.model_json_schema(), written, places)
+    return plain, problems
+
+
+def _validated(model: type[BaseModel], value: Any) -> BaseModel:
+    section = model.model_validate_json(json.dumps(value), by_alias=True)
+    if isinstance(section, Registry) and section.config:
+        # As it was read: JSON does not tell what is encrypted in it.
+        return section.model_copy(update={"config": value["config"]})
+    return section
 
 
 def stack_schema() -> dict[str, Any]:

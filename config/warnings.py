@@ -2,6 +2,7 @@
 
 import ipaddress
 
+from config import registry as registry_model
 from config.contradictions import NAMESPACE
 from config.sections.mirrors import DOCKER_HUB
 from config.settings import Settings
@@ -27,14 +28,16 @@ def warnings(settings: Settings) -> list[str]:
         if ipaddress.ip_network(network).prefixlen == 0
     ]
     if settings.access.allowed_cidrs and settings.access.bind is None:
-        shared = settings.registry.is_shared
-        own = "the instances' ports" if shared else f"port {settings.registry.port} itself"
-        mirrors = "".join(f", port {mirror.port} of {mirror.name}" for mirror in settings.mirrors.root)
-        are = "are" if shared or mirrors else "is"
         found.append(
-            f"{NAMESPACE}:access.allowedCidrs limits what comes through Traefik; {own}{mirrors} {are} open "
+            f"{NAMESPACE}:access.allowedCidrs limits what comes through Traefik; {_open_ports(settings)} "
             "beside it: access.bind chooses the address"
         )
+    found += [
+        f"{NAMESPACE}:registry.config.{registry_model.dotted(path)} is encrypted, and the registry itself "
+        "writes it into its log when that server does not answer; a token in its headers stays secret"
+        for path in registry_model.secret_paths(settings.registry.config)
+        if path[0] == "notifications" and path[-1] == "url"
+    ]
     maintenance = settings.maintenance
     if maintenance.retention and maintenance.retention.apply and not maintenance.garbage_collection:
         found.append(
@@ -50,7 +53,18 @@ def warnings(settings: Settings) -> list[str]:
             )
         if mirror.username and is_open:
             found.append(
-                f"{NAMESPACE}:mirrors: whoever reaches {mirror.name} can pull what {mirror.username} can at "
+                f"{NAMESPACE}:mirrors: whoever reaches {mirror.name} can pull what its user can at "
                 f"{mirror.upstream}"
             )
     return found
+
+
+def _open_ports(settings: Settings) -> str:
+    """Name the host ports of the registry, its mirrors and the exporter."""
+    registry, mirrors, monitoring = settings.registry, settings.mirrors.root, settings.monitoring
+    own = ["the instances' ports" if registry.is_shared else f"port {registry.port} itself"]
+    own += [f"port {mirror.port} of {mirror.name}" for mirror in mirrors]
+    bare = ["their debug ports" if registry.is_shared else f"the debug port {registry.debug_port}"]
+    bare += ["the mirrors' debug ports"] if mirrors else []
+    bare += [f"the exporter's port {monitoring.port}"] if monitoring else []
+    return f"{', '.join(own)} and, without log-in, {', '.join(bare)} are open"

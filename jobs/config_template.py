@@ -1,6 +1,9 @@
 """The registry's config.yml and htpasswd as Nomad templates: secrets are read from Vault when they render."""
 
+import json
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from config import registry as registry_model
@@ -21,11 +24,11 @@ def config_template(
     `freeze_path` is the Nomad variable that makes the registry read-only while its item `mode` says so;
     without the variable it takes pushes.
     """
-    lookups: dict[str, str] = {}
+    lookups = _Lookups.beside(json.dumps(config, default=str))
 
     def hide(value: Any, path: tuple[str | int, ...]) -> Any:
         if path in secrets and config_path:
-            return _placeholder(lookups, config_path, registry_model.dotted(path))
+            return lookups.of_vault(config_path, registry_model.secret_key(path))
         if isinstance(value, Mapping):
             return {key: hide(inner, (*path, key)) for key, inner in value.items()}
         if isinstance(value, Sequence) and not isinstance(value, str):
@@ -35,18 +38,44 @@ def config_template(
     secrets = set(registry_model.secret_paths(config))
     hidden = hide(config, ())
     if http_path:
-        hidden["http"]["secret"] = _placeholder(lookups, http_path, "secret")
+        hidden["http"]["secret"] = lookups.of_vault(http_path, "secret")
     if upstream_path:
         for key in ("username", "password"):
-            hidden["proxy"][key] = _placeholder(lookups, upstream_path, key)
+            hidden["proxy"][key] = lookups.of_vault(upstream_path, key)
     mode = _mode(hidden, freeze_path, lookups) if freeze_path else ""
-    text = literal(registry_model.render(hidden))
-    for placeholder, lookup in lookups.items():
-        text = text.replace(placeholder, lookup)
-    return mode + text
+    return mode + lookups.put_into(literal(registry_model.render(hidden)))
 
 
-def _mode(config: dict[str, Any], path: str, lookups: dict[str, str]) -> str:
+@dataclass(frozen=True, kw_only=True)
+class _Lookups:
+    """What is looked up when the template renders, and the words that stand for it in plain data."""
+
+    word: str  # no text of the user's has it
+    by_placeholder: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def beside(cls, text: str) -> "_Lookups":
+        word = "lookup"
+        while word in text:
+            word += "-more"
+        return cls(word=word)
+
+    def add(self, lookup: str) -> str:
+        placeholder = f"{self.word}-{len(self.by_placeholder)}-"
+        self.by_placeholder[placeholder] = lookup
+        return placeholder
+
+    def of_vault(self, path: str, key: str) -> str:
+        # toJSON quotes the value, and JSON is YAML: a secret with quotes or colons stays one text.
+        return self.add(
+            f'{{{{ with secret "{path}" }}}}{{{{ index .Data.data "{key}" | toJSON }}}}{{{{ end }}}}'
+        )
+
+    def put_into(self, text: str) -> str:
+        return re.sub(rf"{self.word}-\d+-", lambda found: self.by_placeholder[found[0]], text)
+
+
+def _mode(config: dict[str, Any], path: str, lookups: _Lookups) -> str:
     """Let the variable at `path` decide the mode, which every answer tells; give the line before the rest.
 
     An answer also tells the allocation that froze it, so that this one knows its own freeze from another's.
@@ -66,17 +95,17 @@ def _mode(config: dict[str, Any], path: str, lookups: dict[str, str]) -> str:
         f'{{{{ if eq (print .mode) "{READ_ONLY}" }}}}{{{{ $mode = "{READ_ONLY}" }}}}{owner}'
         "{{ end }}{{ end }}{{ end }}"
     )
-    lookups["freeze-enabled-"] = f'{{{{ eq $mode "{READ_ONLY}" }}}}'
-    lookups["freeze-mode-"] = "{{ $mode }}"
-    lookups["freeze-owner-"] = "{{ $freeze }}"
-    readonly["enabled"] = "freeze-enabled-"
+    readonly["enabled"] = lookups.add(f'{{{{ eq $mode "{READ_ONLY}" }}}}')
     if config["storage"].get("cache", {}).get("blobdescriptor") == "redis":
         # What a collection removes meanwhile would stay known to Redis; without a kind there is no cache.
-        lookups["freeze-cache-"] = f'{{{{ if eq $mode "{READ_WRITE}" }}}}redis{{{{ else }}}}""{{{{ end }}}}'
-        config["storage"]["cache"]["blobdescriptor"] = "freeze-cache-"
+        config["storage"]["cache"]["blobdescriptor"] = lookups.add(
+            f'{{{{ if eq $mode "{READ_WRITE}" }}}}redis{{{{ else }}}}""{{{{ end }}}}'
+        )
     headers = config["http"].setdefault("headers", {})
-    headers[MODE_HEADER] = ["freeze-mode-"]
-    headers[FREEZE_HEADER] = "freeze-owner-"  # a list; of an empty one the registry sends nothing
+    headers[MODE_HEADER] = [lookups.add("{{ $mode }}")]
+    headers[FREEZE_HEADER] = lookups.add(
+        "{{ $freeze }}"
+    )  # a list; of an empty one the registry sends nothing
     default = READ_ONLY if always else READ_WRITE
     start = f'{{{{ $mode := "{default}" }}}}{{{{ $freeze := `[]` }}}}'
     return f"# Read-only while Nomad variable {path} says so.{start}{found}\n"
@@ -103,12 +132,3 @@ def certificate_template(issue_path: str, common_name: str, ttl: str, other_name
 def htpasswd_template(users_path: str) -> str:
     """Render an htpasswd file from the secret that has it as one text (components/vault_access.py)."""
     return f'{{{{ with secret "{users_path}" }}}}{{{{ .Data.data.htpasswd }}}}{{{{ end }}}}'
-
-
-def _placeholder(lookups: dict[str, str], path: str, key: str) -> str:
-    placeholder = f"vault-lookup-{len(lookups)}-"
-    # toJSON quotes the value, and JSON is YAML: a secret with quotes or colons stays one text.
-    lookups[placeholder] = (
-        f'{{{{ with secret "{path}" }}}}{{{{ index .Data.data "{key}" | toJSON }}}}{{{{ end }}}}'
-    )
-    return placeholder

@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from config.encrypted import marked
+from config.problems import SettingsError
 from config.settings import Settings
 
 _MARKUP = re.compile(r"<\{%.*?%\}>")  # the engine's colors
@@ -35,9 +37,18 @@ class Stack:
         return cls(name or _pulumi("stack", "--show-name").strip())
 
     def config(self) -> Mapping[str, str]:
-        """Read the whole configuration, decrypted: full keys, values as the engine hands them over."""
+        """Read the whole configuration, decrypted: full keys, values as the engine hands them over.
+
+        What is encrypted has its mark (config/encrypted.py). Raises SettingsError if it cannot be told.
+        """
         listing = json.loads(_pulumi("config", "--json", "--show-secrets", "--stack", self.name))
-        return {key: entry["value"] for key, entry in listing.items() if "value" in entry}
+        given = {key: entry["value"] for key, entry in listing.items() if "value" in entry}
+        if not (secret_keys := {key for key in given if listing[key]["secret"]}):
+            return given
+        config, problems = marked(given, secret_keys, self.file_config())
+        if problems:
+            raise SettingsError(f"Pulumi.{self.name}.yaml", problems)
+        return config
 
     def file_config(self) -> Mapping[str, Any]:
         """Read the configuration as it is in the stack's file: secrets stay `{secure: …}`.

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from config.registry.encrypted import Encrypted
 from config.registry.paths import Path, is_secret
 
 MASK = "…"
@@ -30,6 +31,6 @@ def _masked(path: Path, value: object) -> object:
         return {key: _masked((*path, str(key)), each) for key, each in value.items()}
     if isinstance(value, list):
         return [_masked(path, each) for each in value]
-    if value is not None and is_secret(path):
+    if isinstance(value, Encrypted) or (value is not None and is_secret(path)):
         return MASK
     return _LOGIN.sub(f"{MASK}@", value) if isinstance(value, str) else value

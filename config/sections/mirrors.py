@@ -74,7 +74,7 @@ class Mirror(Section):
     ttl: Annotated[str, AfterValidator(_ttl)] = Field(
         "168h", description="How long an image is kept; 0 keeps it for ever (3.x: 2.x knows 168h only)."
     )
-    username: str | None = Field(None, min_length=1, description="User at the upstream.")
+    username: SecretText | None = Field(None, min_length=1, description="User at the upstream.")
     password: SecretText | None = Field(None, min_length=1, description="Its password or token (a secret).")
     max_size: Annotated[str, AfterValidator(_size)] | None = Field(
         None, description="Size above which images are removed, least recently used first, as 20GiB."

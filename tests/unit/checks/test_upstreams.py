@@ -72,7 +72,7 @@ def test_a_wrong_password_is_told_with_mirror_upstream_and_user(told, upstream, 
     (problem,) = told(kind, "wrong-one")
 
     assert problem.startswith(f"docker-registry:mirrors[1]: http://127.0.0.1:{upstream.server_port} refuses ")
-    assert "user me with this password (401)" in problem
+    assert "the user of mirror hub with this password (401)" in problem
     assert "wrong-one" not in problem
 
 

@@ -10,6 +10,7 @@ KEYS = json.dumps({"keys": [{"kty": "EC", "kid": "1", "crv": "P-256", "x": "a", 
 EXTERNAL = {"realm": "https://auth.lan/token", "service": "registry", "issuer": "auth"}
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICozIMZfcJdjcnLknmkKsb2CCTzMO9ggz8HL5l+RXTJ7"
 OIDC = {"discoveryUrl": "https://id.lan", "clientId": "vault", "clientSecret": "hunter2hunter2"}
+SECRET_URL = {"name": "hook", "url": {"secure": "https://hook.lan/hunter2hunter2"}, "timeout": "1s"}
 EVENTS = {
     "name": "events",
     "url": "http://events.lan/",
@@ -148,8 +149,22 @@ REFUSED = {
     ),
     # the registry's own log
     "a secret that the registry would log": (
-        {"registry": {"config": {"notifications": {"endpoints": [EVENTS]}}}},
+        {
+            "registry": {"config": {"notifications": {"endpoints": [EVENTS]}}},
+            "access": {"bind": "127.0.0.1"},
+        },
         "registry.config.notifications.endpoints[0].headers.Authorization[0]: is written into",
+    ),
+    "a secret that the debug port would show": (
+        {"registry": {"config": {"log": {"level": "warn"}, "notifications": {"endpoints": [EVENTS]}}}},
+        "registry.config.notifications.endpoints[0].headers.Authorization[0]: is shown by the debug port",
+    ),
+    "an encrypted address that the debug port would show": (
+        {
+            "registry": {"config": {"log": {"level": "error"}, "notifications": {"endpoints": [SECRET_URL]}}},
+            "access": {"bind": "192.168.1.10"},
+        },
+        "registry.config.notifications.endpoints[0].url: is shown by the debug port",
     ),
     # access
     "a trusted host without its key": (
@@ -262,8 +277,14 @@ ACCEPTED = {
         "tls": {"mode": "registry", "authority": {"mount": "pki", "role": "web"}},
         "registry": {"config": {"http": {"tls": {"minimumtls": "tls1.3"}}}},
     },
-    "a secret that the registry does not log": {
-        "registry": {"config": {"log": {"level": "warn"}, "notifications": {"endpoints": [EVENTS]}}}
+    "secrets that the registry tells nobody": {
+        "registry": {
+            "config": {"log": {"level": "warn"}, "notifications": {"endpoints": [EVENTS, SECRET_URL]}}
+        },
+        "access": {"bind": "127.0.0.1"},
+    },
+    "notifications without a secret": {
+        "registry": {"config": {"notifications": {"endpoints": [{"name": "e", "url": "http://events.lan/"}]}}}
     },
     "two SSH servers of one machine": {
         "tls": {"mode": "registry"},

@@ -116,7 +116,7 @@ def test_a_token_in_a_header_of_any_name_goes_to_vault(read_settings):
     hook = {"name": "hook", "url": "https://hook.lan", "headers": {"X-Gitlab-Token": ["hunter2"]}}
     config = {"log": {"level": "warn"}, "notifications": {"endpoints": [hook]}}
 
-    secrets = read_settings(registry={"config": config}).config_secrets
+    secrets = read_settings(registry={"config": config}, access={"bind": "127.0.0.1"}).config_secrets
 
     assert secrets == {"notifications.endpoints.0.headers.X-Gitlab-Token.0": "hunter2"}
 

@@ -5,6 +5,7 @@ from config.warnings import warnings
 RULE = {"repositories": ["*"], "keepNewest": 10}
 
 HUB = {"name": "docker-hub", "upstream": "https://registry-1.docker.io", "port": 5010}
+HOOK = {"name": "hook", "url": {"secure": "https://hook.lan/hunter2"}}
 
 WARNED = {
     "no users": ({}, "nobody can log in"),
@@ -21,7 +22,7 @@ WARNED = {
     ),
     "a mirror that lets everybody in as its user": (
         {"mirrors": [{**HUB, "auth": "none", "username": "me", "password": "hunter2"}]},
-        "whoever reaches docker-hub can pull what me can at https://registry-1.docker.io",
+        "whoever reaches docker-hub can pull what its user can at https://registry-1.docker.io",
     ),
     "open ports of several instances beside Traefik": (
         {
@@ -29,9 +30,24 @@ WARNED = {
             "registry": {"count": 2, "redis": {"address": "redis.lan:6379"}},
             "storage": {"driver": "s3", "s3": {"bucket": "images", "region": "any"}},
         },
-        "the instances' ports are open",
+        "the instances' ports and, without log-in, their debug ports are open",
     ),
-    "an open port beside Traefik": ({"access": {"allowedCidrs": ["10.0.0.0/8"]}}, "port 5000 itself is open"),
+    "open ports beside Traefik": (
+        {"access": {"allowedCidrs": ["10.0.0.0/8"]}},
+        "port 5000 itself and, without log-in, the debug port 5001 are open",
+    ),
+    "open ports of mirrors and the exporter beside Traefik": (
+        {"access": {"allowedCidrs": ["10.0.0.0/8"]}, "mirrors": [HUB], "monitoring": {"port": 5009}},
+        "port 5000 itself, port 5010 of docker-hub and, without log-in, the debug port 5001, "
+        "the mirrors' debug ports, the exporter's port 5009 are open",
+    ),
+    "an encrypted address that the registry logs": (
+        {
+            "access": {"bind": "127.0.0.1"},
+            "registry": {"config": {"log": {"level": "warn"}, "notifications": {"endpoints": [HOOK]}}},
+        },
+        "registry.config.notifications.endpoints.0.url is encrypted, and the registry itself writes it into",
+    ),
 }
 
 
