@@ -10,7 +10,8 @@ PLAN = f"{JOB}/plan"
 
 @pytest.mark.parametrize(("diff", "deployed"), [("None", True), ("Edited", False), ("Added", False)])
 def test_nomad_compares_the_stacks_job_with_the_one_that_it_has(servers, ready, diff, deployed):
-    answer = {"status": 200, "body": {"Diff": {"Type": diff}}}
+    fields = [{"Type": diff, "Name": "Priority", "Old": "50", "New": "60"}]
+    answer = {"status": 200, "body": {"Diff": {"Type": diff, "Fields": fields}}}
 
     assert is_deployed(servers(ready(), {PLAN: answer}).nomad, ready()) is deployed
 
@@ -22,6 +23,14 @@ def test_what_nomad_does_not_compare_is_known_only_if_the_token_may_plan(servers
     answer = {"status": status, "body": "no"}
 
     assert is_deployed(servers(ready(), {PLAN: answer}).nomad, ready()) is deployed
+
+
+def test_a_scaling_policy_that_nomad_calls_edited_and_shows_as_the_same_is_no_difference(servers, ready):
+    scaling = {"Type": "Edited", "Name": "Scaling", "Fields": None, "Objects": None}
+    group = {"Type": "Edited", "Name": "registry", "Fields": None, "Objects": [scaling], "Tasks": None}
+    answer = {"status": 200, "body": {"Diff": {"Type": "Edited", "Fields": None, "TaskGroups": [group]}}}
+
+    assert is_deployed(servers(ready(), {PLAN: answer}).nomad, ready())
 
 
 def test_the_job_reads_its_secrets_where_the_components_put_them(ready):

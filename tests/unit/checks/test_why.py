@@ -17,7 +17,8 @@ def ask(servers, ready, recorded):
 
 
 def planned(diff):
-    return {PLAN: {"status": 200, "body": {"Diff": {"Type": diff}}}}
+    fields = [{"Type": diff, "Name": "Priority", "Old": "50", "New": "60"}]
+    return {PLAN: {"status": 200, "body": {"Diff": {"Type": diff, "Fields": fields}}}}
 
 
 def test_a_registry_that_dies_shows_its_exit_code_and_its_last_words(ask):

@@ -79,7 +79,8 @@ def test_a_version_that_nomad_took_back_is_a_warning_with_the_command_that_tries
 
 
 def test_a_job_that_is_another_one_than_the_settings_say_is_a_warning(look):
-    found = look(job_as_wanted, {f"nomad {JOB}/plan": {"status": 200, "body": {"Diff": {"Type": "Edited"}}}})
+    diff = {"Type": "Edited", "Fields": [{"Type": "Edited", "Name": "Priority", "Old": "50", "New": "60"}]}
+    found = look(job_as_wanted, {f"nomad {JOB}/plan": {"status": 200, "body": {"Diff": diff}}})
 
     assert found.state == "warning"
     assert found.fix.startswith("pulumi up --stack dev\npython -m ops drift --stack dev")
