@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from config.problems import Problem
@@ -108,6 +108,16 @@ class Providers:
             vault_logs_in=logs_in,
             vault_makes_child_token=skips.lower() not in ("1", "true"),
         ), problems
+
+
+def deployed_endpoint(package: str, inputs: Mapping[str, Any], env: Mapping[str, str]) -> Endpoint | None:
+    """Read what a provider was told at the last deploy; None if it is none of the three, or was told nothing.
+
+    `inputs` are the provider's, as the state has them.
+    """
+    keys = {"nomad": NOMAD, "consul": CONSUL, "vault": VAULT}.get(package)
+    config = {f"{package}:{key}": str(value) for key, value in inputs.items()}
+    return endpoint(keys, config, env, []) if keys else None
 
 
 def endpoint(

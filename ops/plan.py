@@ -22,10 +22,11 @@ def plan(stack: StackName = None, markdown: Markdown = False) -> None:
     Exit 1 if the settings are wrong or a server refuses.
     """
     chosen = Stack.selected(stack)
-    found = preview(chosen)
+    settings = chosen.settings()
+    found = preview(chosen, settings, chosen.deployed())
     changing = [each for each in found if each.operation != "same"]
     jobs = {each.label: each.wanted_job for each in changing}
-    with Servers(chosen.settings().providers) as servers:
+    with Servers(settings.providers) as servers:
         changes = list(job_changes(servers.nomad, jobs))
     for line in as_markdown(chosen.name, changing, changes) if markdown else as_text(changing, changes):
         say(line)

@@ -1,12 +1,19 @@
 """What `pulumi preview` knows of each resource: as deployed, as the servers have it, and as it is to be."""
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ops.stack import Stack
+from checks.deployed_servers import require_deployed_servers
+from checks.preflight import require_servers
+from checks.servers import Servers
+from config.providers import Endpoint, deployed_endpoint
+from config.settings import Settings
+from ops.stack import Deployed, Stack
 
 _JOB = "nomad:index/job:Job"
+_PROVIDER = "pulumi:providers:"
 # In what order the engine tells of a replacement; the first says it all.
 _REPLACEMENT = ("replace", "create-replacement", "delete-replaced")
 
@@ -16,6 +23,7 @@ class Resource:
     """A resource of a provider's. Values may be secrets: only their keys are to be shown."""
 
     name: str
+    urn: str
     type: str  # as nomad:Job
     operation: str  # same, create, update, replace or delete: what `pulumi up` would do
     changed: tuple[str, ...]  # inputs for the sake of which it would
@@ -52,9 +60,23 @@ class Resource:
         return _jobspec(self.type, self.deployed)
 
 
-def preview(stack: Stack) -> list[Resource]:
-    """Ask the engine, which changes nothing; takes seconds. Raises StackError with its errors."""
+def preview(stack: Stack, settings: Settings, deployed: list[Deployed]) -> list[Resource]:
+    """Ask the engine, which changes nothing; takes seconds. `deployed` is the stack's state.
+
+    The servers are asked first: of one that is down, or has moved, the engine tells late and in a provider's
+    words. Raises CheckError, or StackError with the engine's errors.
+    """
+    with Servers(settings.providers) as servers:
+        require_servers(settings, servers)
+    require_deployed_servers(stack.name, settings.providers, endpoints(deployed, os.environ))
     return list(resources(stack.preview()["steps"]))
+
+
+def endpoints(deployed: list[Deployed], env: Mapping[str, str]) -> list[Endpoint]:
+    """Find where the last `up` found Nomad, Consul and Vault, with their tokens."""
+    providers = (each for each in deployed if each.type.startswith(_PROVIDER))
+    found = (deployed_endpoint(each.type.removeprefix(_PROVIDER), each.inputs, env) for each in providers)
+    return [each for each in found if each]
 
 
 def resources(steps: list[Mapping[str, Any]]) -> Iterator[Resource]:
@@ -80,13 +102,22 @@ def resources(steps: list[Mapping[str, Any]]) -> Iterator[Resource]:
         keys = (deployed or {}).get("inputs", {}).keys()
         yield Resource(
             name=urn.rsplit("::", 1)[1],
+            urn=urn,
             type=_short(state["type"]),
             operation=operation,
-            changed=tuple(sorted(step.get("diffReasons") or ())),
+            changed=_inputs_among(step.get("diffReasons") or (), old, new),
             deployed=_values(deployed, keys),
             live=_values(old, keys),
             wanted=(new or {}).get("inputs", {}) if operation != "delete" else None,
         )
+
+
+def _inputs_among(
+    reasons: Iterable[str], old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
+) -> tuple[str, ...]:
+    """Leave out what only the server computes: beside `jobspec` the Nomad provider names `modifyIndex`."""
+    inputs = {key for state in (old, new) if state for key in state.get("inputs", {})}
+    return tuple(sorted(inputs & set(reasons)))
 
 
 def _values(state: Mapping[str, Any] | None, keys: Any) -> Mapping[str, Any] | None:

@@ -21,7 +21,8 @@ Deployed = Annotated[
 
 def render(job: JobName = None, stack: StackName = None, deployed: Deployed = False) -> None:
     """Print every Nomad job and every file in it. Secrets are where the job looks them up: none is in it."""
-    found = preview(Stack.selected(stack))
+    chosen = Stack.selected(stack)
+    found = preview(chosen, chosen.settings(), chosen.deployed())
     jobspecs = [each.deployed_job if deployed else each.wanted_job for each in found]
     jobs = {json.loads(text)["ID"]: text for text in jobspecs if text}
     if job is None:

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,15 @@ _MARKUP = re.compile(r"<\{%.*?%\}>")  # the engine's colors
 
 class StackError(Exception):
     """Pulumi could not do what it was asked, and the message is its own; or the stack has no file here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployed:
+    """A resource as the state has it. Inputs may be secrets."""
+
+    urn: str
+    type: str  # as vault:index/policy:Policy
+    inputs: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,14 @@ class Stack:
         """Read and check the settings. Raises SettingsError with everything that is wrong."""
         return Settings.read(self.name, self.config(), os.environ)
 
+    def deployed(self) -> list[Deployed]:
+        """Read the state: what the last `up` left, secrets in clear, which no preview shows."""
+        state = json.loads(_pulumi("stack", "export", "--show-secrets", "--stack", self.name))
+        return [
+            Deployed(urn=each["urn"], type=each["type"], inputs=_clear(each.get("inputs") or {}))
+            for each in (state.get("deployment") or {}).get("resources") or ()
+        ]
+
     def preview(self) -> Mapping[str, Any]:
         """Let the engine say what `up` would do, secrets in clear. Raises StackError with its errors."""
         arguments = ("preview", "--json", "--show-sames", "--show-secrets", "--stack", self.name)
@@ -94,6 +111,14 @@ class Stack:
     def remove(self, path: str) -> None:
         """Remove a key."""
         _pulumi("config", "rm", "--path", path, "--stack", self.name)
+
+
+def _clear(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Take inputs out of their secrets, which the state has as JSON in `plaintext`."""
+    return {
+        key: json.loads(value["plaintext"]) if isinstance(value, dict) and "plaintext" in value else value
+        for key, value in inputs.items()
+    }
 
 
 def _pulumi(*arguments: str, stdin: str = "") -> str:

@@ -20,7 +20,8 @@ def secrets_there(facts: Facts) -> Finding:
 
     Cause: Somebody deleted a secret, or Vault was set up anew.
 
-    Fix: `vault kv undelete`, as the message prints; else `pulumi up --refresh`.
+    Fix: `vault kv undelete`, or what else the message prints. `pulumi up` alone notices only a secret that is
+    gone with all its versions.
     """
     settings, fixes = facts.settings, {}
     for key, path in settings.secret_paths.items():
@@ -180,11 +181,19 @@ def _lost(facts: Facts, key: str) -> str | None:
     except AnswerError as error:
         if error.status != 404:
             raise
-        return facts.up
+        return _made_again(facts, key)
     version = str(metadata["current_version"])
     newest = metadata["versions"].get(version, {"destroyed": True})
     if newest["destroyed"]:
-        return facts.up
+        if key == "jwks":
+            return _made_again(facts, key)
+        # The provider does not see that a version is gone, only that the whole secret is.
+        return f"{facts.vault('kv metadata delete', f'-mount={mount} {name}')}\n{_made_again(facts, key)}"
     if newest["deletion_time"]:
         return facts.vault("kv undelete", f"-mount={mount} -versions={version} {name}")
     return None
+
+
+def _made_again(facts: Facts, key: str) -> str:
+    """Say what writes a secret that is gone; the keys are written by a job, and Pulumi does not read them."""
+    return facts.ops("keys refresh") if key == "jwks" else facts.up

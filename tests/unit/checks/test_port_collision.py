@@ -54,7 +54,7 @@ def nomad(read_settings, monkeypatch):
             plans.append(request.url.path)
             metrics = next_of(reasons)
             failed = {"registry": {"NodesEvaluated": 1, **NOTHING_SAID, **metrics}} if metrics else None
-            return httpx.Response(200, json={"FailedTGAllocs": failed})
+            return httpx.Response(200, json={"Diff": {"Type": "None"}, "FailedTGAllocs": failed})
 
         return Servers(settings.providers, httpx.MockTransport(answer)).nomad, settings, plans
 

@@ -5,7 +5,7 @@ import pytest
 
 from checks.errors import CheckError
 from checks.nomad import problems
-from checks.preflight import preflight
+from checks.preflight import preflight, require_servers
 from checks.vault_rights import needed_rights
 
 REFUSED = httpx.ConnectError("[Errno 111] Connection refused")
@@ -41,6 +41,15 @@ def test_one_report_names_every_server_that_is_down(report):
         "Vault at http://127.0.0.1:8200",
     ]
     assert [line.rsplit(" ", 1)[-1] for line in lines] == ["nomad:address", "consul:address", "vault:address"]
+
+
+def test_before_the_engine_is_started_only_the_three_servers_are_asked(servers, good, ready, monkeypatch):
+    monkeypatch.setattr("checks.upstreams.problems", lambda settings: pytest.fail("the Internet was asked"))
+    settings = ready()
+
+    require_servers(settings, servers(settings, good))
+    with pytest.raises(CheckError, match=r"Vault at http://127\.0\.0\.1:8200 does not answer"):
+        require_servers(settings, servers(settings, {**good, "vault /v1/sys/health": REFUSED}))
 
 
 def test_servers_without_a_leader_are_named(report):

@@ -1,4 +1,5 @@
 import json
+import socket
 from dataclasses import replace
 
 import pytest
@@ -6,8 +7,9 @@ import pytest
 from ops.drift import drifts, lines
 from ops.job_changes import JobChange
 from ops.plan import as_markdown, as_text
-from ops.preview import resources
+from ops.preview import endpoints, resources
 from ops.render import readable
+from ops.stack import Deployed
 
 NOMAD = "http://nas:4646"
 JOB = json.dumps({"ID": "docker-registry", "Namespace": "default", "TaskGroups": []})
@@ -59,11 +61,12 @@ def test_what_is_as_deployed_neither_drifted_nor_changes():
     found = policy("a", "a", "a")
 
     assert (found.label, found.operation, found.drifted) == ("vault:Policy access", "same", ())
-    assert not list(drifts("dev", NOMAD, [found], []))
+    assert not list(drifts("dev", NOMAD, [found], [], {}))
 
 
 def test_what_somebody_changed_is_named_by_its_keys_alone_since_values_may_be_secret():
-    [drift] = drifts("dev", NOMAD, [policy("a", "secret of theirs", "a", "update", ["policy"])], [])
+    found = policy("a", "secret of theirs", "a", "update", ["policy"])
+    [drift] = drifts("dev", NOMAD, [found], [], {})
 
     assert (
         "".join(lines([drift])) == "vault:Policy access:  changed: policy  to mend it: pulumi up --stack dev"
@@ -73,14 +76,53 @@ def test_what_somebody_changed_is_named_by_its_keys_alone_since_values_may_be_se
 def test_what_the_stack_asks_for_and_is_not_deployed_is_no_drift_but_planned():
     found = policy("a", "a", "b", "update", ["policy"])
 
-    assert not list(drifts("dev", NOMAD, [found], []))
+    assert not list(drifts("dev", NOMAD, [found], [], {}))
     assert list(as_text([found], [])) == ["update  vault:Policy access: policy"]
 
 
+def test_of_what_changes_only_inputs_are_named():
+    computed = {"allocationIds": ["1"], "modifyIndex": "17", "status": "running"}
+    kind, inputs = "nomad:index/job:Job", {"jobspec": JOB}
+    step = {
+        "op": "update",
+        "urn": urn(kind, "registry-job"),
+        "diffReasons": ["allocationIds", "jobspec", "modifyIndex", "status"],
+        "oldState": state(kind, inputs, {**inputs, **computed}),
+        "newState": state(kind, inputs, {**inputs, **computed}),
+    }
+
+    assert list(as_text(list(resources([step])), [])) == ["update  nomad:Job registry-job: jobspec"]
+
+
 def test_what_somebody_removed_is_gone():
-    [drift] = drifts("dev", NOMAD, [policy("a", None, "a", "create")], [])
+    [drift] = drifts("dev", NOMAD, [policy("a", None, "a", "create")], [], {})
 
     assert (drift.what, drift.fix) == (("is gone",), "pulumi up --stack dev")
+
+
+def secret(**inputs):
+    kind = "vault:kv/secretV2:SecretV2"
+    values = {"mount": "secret", "name": "docker-registry/users", "dataJson": '{"a": "b"}', **inputs}
+    found = steps(kind, "access-users", deployed=values, live=values, wanted=values, operation="same")
+    [resource] = resources(list(found))
+    return resource
+
+
+def test_a_secret_that_the_provider_does_not_read_is_written_again_by_its_replacement():
+    found = secret()
+
+    [drift] = drifts("dev", NOMAD, [found], [], {found.urn: "has other contents"})
+
+    assert (drift.resource, drift.what) == ("vault:SecretV2 access-users", ("has other contents",))
+    assert drift.fix == f"pulumi up --replace '{found.urn}' --stack dev", "`$` is in it"
+
+
+def test_a_secret_that_a_job_writes_is_written_again_by_that_job():
+    found = secret(disableRead=True)
+
+    [drift] = drifts("dev", NOMAD, [found], [], {found.urn: "its newest version is deleted"})
+
+    assert drift.fix == "python -m ops keys refresh --stack dev"
 
 
 def test_what_the_stack_no_longer_has_is_to_go():
@@ -102,7 +144,7 @@ def test_what_the_stack_no_longer_has_is_to_go():
 def test_a_job_that_differs_is_mended_by_what_makes_nomad_take_it_again(live, fix):
     change = JobChange(label="nomad:Job registry-job", job="docker-registry", lines=("  job …",))
 
-    [drift] = drifts("dev", NOMAD, [job(live)], [change])
+    [drift] = drifts("dev", NOMAD, [job(live)], [change], {})
 
     assert (drift.what, drift.fix) == (change.lines, fix)
 
@@ -140,7 +182,7 @@ def test_a_comment_has_the_changes_and_the_diff_of_each_job():
 
 def test_nothing_in_a_diff_or_a_name_ends_the_code_that_it_is_shown_as():
     change = JobChange(label="l", job="j", lines=("+ ```", "+ ````", "+ </details>"))
-    found = replace(policy("a", "a", "b", "update", ["`x`"]), name="``<b>")
+    found = replace(policy("a", "a", "b", "update"), name="``<b>", changed=("`x`",))
 
     told = list(as_markdown("dev", [found], [change]))
 
@@ -158,3 +200,39 @@ def test_a_job_is_rendered_with_its_files_first():
     name = "docker-registry/registry/registry/secrets/config.yml"
     assert told[:3] == [f"# {name}", "version: 0.1", "# docker-registry"]
     assert f'"EmbeddedTmpl": "({name})"' in told[3]
+
+
+@pytest.mark.parametrize("command", ["plan", "drift", "render"])
+def test_servers_that_are_down_are_named_before_the_engine_is_asked(pulumi, ops, command):
+    with socket.socket() as taken:  # bound and not listening: a connection is refused
+        taken.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        servers = {f"{name}:address": address for name in ("nomad", "consul", "vault")}
+        pulumi.configure({**servers, "vault:token": "s.token"})
+        pulumi.export({"deployment": {"resources": None}})
+
+        failure = ops(command).exception
+
+    for name in ("Nomad", "Consul", "Vault"):
+        assert f"{name} at {address} does not answer (connection refused): start it, or set" in str(failure)
+    assert not [call for call in pulumi.calls if call["arguments"][0] == "preview"]
+
+
+def test_where_the_last_deploy_found_its_servers_is_in_the_state():
+    def provider(name, **inputs):
+        return Deployed(urn=f"urn::{name}", type=f"pulumi:providers:{name}", inputs=inputs)
+
+    deployed = [
+        Deployed(urn="urn::stack", type="pulumi:pulumi:Stack", inputs={}),
+        provider("nomad", address="http://old:4646", skipVerify=True),
+        provider("vault", address="http://old:8200/", token="s.old"),
+        provider("consul", version="3.15.1"),
+        provider("command"),
+    ]
+
+    found = {each.name: each for each in endpoints(deployed, {"CONSUL_HTTP_ADDR": "consul:8500"})}
+
+    assert found["Nomad"].address == "http://old:4646" and found["Nomad"].skip_verify
+    assert (found["Vault"].address, found["Vault"].token) == ("http://old:8200", "s.old")
+    assert found["Consul"].address == "http://consul:8500", "the provider takes it from the environment"
+    assert len(found) == 3

@@ -36,3 +36,26 @@ def test_without_pulumi_the_way_to_get_it_is_named(tmp_path, monkeypatch):
 
     with pytest.raises(StackError, match="pulumi is not on PATH"):
         Stack.selected(None)
+
+
+def test_what_was_deployed_is_read_from_the_state_with_its_secrets(pulumi):
+    secret = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "plaintext": '"s.old"'}
+    inputs = {"address": "http://old:8200", "token": secret, "__internal": {}}
+    resources = [
+        {"urn": "urn::stack", "type": "pulumi:pulumi:Stack"},
+        {"urn": "urn::vault", "type": "pulumi:providers:vault", "inputs": inputs},
+    ]
+    pulumi.export({"deployment": {"resources": resources}})
+
+    stack, vault = Stack("dev").deployed()
+
+    assert (stack.type, stack.inputs) == ("pulumi:pulumi:Stack", {})
+    assert (vault.urn, vault.inputs["address"]) == ("urn::vault", "http://old:8200")
+    assert vault.inputs["token"] == "s.old"
+    assert "s.old" not in repr(vault)
+
+
+def test_a_stack_that_was_never_deployed_has_nothing_yet(pulumi):
+    pulumi.export({"version": 3, "deployment": {"resources": None}})
+
+    assert Stack("dev").deployed() == []

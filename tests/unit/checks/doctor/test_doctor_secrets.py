@@ -37,11 +37,29 @@ def test_a_secret_that_was_deleted_is_undeleted(look, there):
     )
 
 
-@pytest.mark.parametrize("lost", [secret(destroyed=True), {"status": 404, "body": {"errors": []}}])
-def test_a_secret_that_is_gone_is_made_again(look, there, lost):
-    found = look(secrets_there, {**there, f"{METADATA}http": lost})
+GONE = {"status": 404, "body": {"errors": []}}
+
+
+def test_a_secret_that_is_gone_is_made_again(look, there):
+    found = look(secrets_there, {**there, f"{METADATA}http": GONE})
 
     assert (found.state, found.fix) == ("failure", "pulumi up --stack dev")
+
+
+def test_a_secret_whose_version_is_destroyed_is_taken_away_first_so_that_the_provider_sees_it(look, there):
+    found = look(secrets_there, {**there, f"{METADATA}http": secret(destroyed=True)})
+
+    assert found.fix.splitlines() == [
+        "vault kv metadata delete -address=http://127.0.0.1:8200 -mount=secret docker-registry/http",
+        "pulumi up --stack dev",
+    ]
+
+
+@pytest.mark.parametrize("lost", [secret(destroyed=True), GONE])
+def test_keys_that_are_gone_are_written_by_their_job_since_pulumi_does_not_read_them(look, there, lost):
+    found = look(secrets_there, {**there, f"{METADATA}jwks": lost}, sections=VAULT)
+
+    assert found.fix == "python -m ops keys refresh --stack dev"
 
 
 def test_openbaos_command_is_named_where_only_that_is_installed(look, there, tmp_path):
