@@ -13,7 +13,7 @@ from components.ssh import connection
 from config.sections.host import Host
 from config.sections.storage import Owner
 from config.settings import Settings
-from jobs.tasks.blob_check import ROOT
+from jobs.tasks.store import ROOT
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,7 @@ def collection_job(
         tasks=frozen(
             settings,
             main,
+            check=_look(settings),
             before=(
                 *_empty_cache(settings, config_path, login),
                 *before,
@@ -140,28 +141,35 @@ def _empty_cache(
     )
 
 
+def _look(settings: Settings) -> nomad.Task | None:
+    """Give what looks through the store before the freeze, where the images are on the volume."""
+    return _store_task("check_collection", settings, read_only=True) if settings.on_volume else None
+
+
 def _prepare(settings: Settings, *, dry_run: bool) -> tuple[nomad.Task, ...]:
     """Give what comes before the collection where the images are on the volume."""
     if not settings.on_volume:
         return ()
+    made = _store_task("prepare_collection", settings, read_only=dry_run)
+    return (replace(made, env={**(made.env or {}), "SHADOW": _SHADOW}) if dry_run else made,)
+
+
+def _store_task(script: str, settings: Settings, *, read_only: bool) -> nomad.Task:
     made = script_task(
-        "prepare_collection",
+        script,
         settings,
         user=owner_of(settings),
         env={
             "STORE": DATA_DIRECTORY,
             "VERSION": settings.registry_version.value,
             "DELETE_UNTAGGED": "true" if _deletes_untagged(settings) else "false",
-            **({"SHADOW": _SHADOW} if dry_run else {}),
         },
-        volume_mounts=(data_mount(settings, read_only=dry_run),),
+        volume_mounts=(data_mount(settings, read_only=read_only),),
     )
-    return (
-        replace(
-            made,
-            config=replace(made.config, network_mode="none"),  # all it needs is on the volume
-            resources=nomad.Resources(cpu=made.resources.cpu, memory=_PREPARE_MEMORY),
-        ),
+    return replace(
+        made,
+        config=replace(made.config, network_mode="none"),  # all it needs is on the volume
+        resources=nomad.Resources(cpu=made.resources.cpu, memory=_PREPARE_MEMORY),
     )
 
 

@@ -56,25 +56,34 @@ def maintenance_job(
 
 
 def frozen(
-    settings: Settings, main: nomad.Task, *, before: tuple[nomad.Task, ...] = (), measure: bool = False
+    settings: Settings,
+    main: nomad.Task,
+    *,
+    check: nomad.Task | None = None,
+    before: tuple[nomad.Task, ...] = (),
+    measure: bool = False,
 ) -> tuple[nomad.Task, ...]:
     """Put the freeze around a task: the registry is read-only while it runs, and writable again afterwards.
 
     The tasks in `before` run one after the other and before `main`. Nomad starts them beside freeze, so each
-    waits for the one before it (jobs/tasks/frozen.py). With `measure` the run's last line tells what it
-    freed; then the group needs the volume with the images.
+    waits for the one before it (jobs/tasks/frozen.py); freeze itself waits for `check`. With `measure` the
+    run's last line tells what it freed; then the group needs the volume with the images.
     """
     freeze = _freeze_task(
         settings,
         "freeze",
         PRESTART,
         measure,
-        env={"SHARES_VOLUME": "true" if _is_on_volume(main, settings) else "false"},
+        env={
+            "SHARES_VOLUME": "true" if _is_on_volume(main, settings) else "false",
+            **({"AFTER": check.name} if check else {}),
+        },
     )
     # It starts when Vault gives it a token, as main needs one: the registry is not to be read-only while
     # main waits for a Vault that is sealed. Neither file nor environment gives that token to freeze.
     vault = replace(main.vault, env=False, disable_file=True) if main.vault else None
     return (
+        *((replace(check, lifecycle=PRESTART),) if check else ()),
         replace(freeze, vault=vault, identities=main.identities),
         *_in_order(before),
         main,

@@ -165,7 +165,7 @@ def _dangling(directory: Path) -> tuple[dict[str, Path], list[str]]:
             if not exists(digest):
                 left[f"{name}@{digest}"] = home / "revisions" / digest.replace(":", "/")
                 continue
-            need = needed(store.data(digest).read_bytes())
+            need = needed(store.text(digest))
             missing = [
                 *(blob for blob in need.blobs if not exists(store.kept_as(name, blob))),
                 *(child for child in need.children if child in repository.manifests and not exists(child)),

@@ -13,8 +13,9 @@ from typing import Any
 
 from jobs.tasks.backup_password import Password, PasswordError, command, make_password, password_in
 from jobs.tasks.backup_place import PATIENCE_SECONDS, Place, PlaceError, place_of_task
-from jobs.tasks.blob_check import ROOT, Files, files_of_tar
+from jobs.tasks.blob_check import Files, files_of_tar
 from jobs.tasks.restic import Restic, ResticError
+from jobs.tasks.store import ROOT
 from jobs.tasks.store_size import readable
 from jobs.tasks.vault_api import Vault
 

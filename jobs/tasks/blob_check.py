@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from jobs.tasks.store import loaded, parts_of
+from jobs.tasks.manifest_reader import LONGEST, is_digest, read
+from jobs.tasks.store import ROOT, parts_of
 from jobs.tasks.store_size import readable
+from jobs.tasks.store_tree import Tree
 
-ROOT = "docker/registry/v2"
-
-# A manifest is no longer than that (distribution, handlers/manifests.go: maxManifestBodySize).
-_LONGEST_MANIFEST = 4 * 1024 * 1024
+_LONGEST_LINK = 256  # bytes; a link has a digest
 _ALGORITHMS = ("sha256", "sha384", "sha512")  # that the registry knows (go-digest, algorithm.go)
 _CHUNK = 1024 * 1024
+_NO_DIGEST = "no digest"
 _LISTED = 20  # problems that are worth reading
 _BLOB = re.compile(r"blobs/(?P<algorithm>\w+)/../(?P<hex>[0-9a-f]+)/data")
 _REVISION = re.compile(r"repositories/(?P<name>.+)/_manifests/revisions/(?P<algorithm>\w+)/(?P<hex>\w+)/link")
@@ -74,15 +74,15 @@ def check(files: Files, manifests: Container[str]) -> Found:
             if digest != named:
                 found.problems.append(f"blob {named} has other content: its digest is {digest}")
             blobs.add(named)
-            if size <= _LONGEST_MANIFEST and named in manifests:
+            if size <= LONGEST and named in manifests:
                 parts[named] = needed(head)
         elif match := _REVISION.fullmatch(path):
             revisions.append((match["name"], f"{match['algorithm']}:{match['hex']}"))
         elif match := _ALIAS.fullmatch(path):
             named = match["digest"].replace("/", ":")
-            aliases[match["name"], named] = stream.read().decode(errors="replace")
+            aliases[match["name"], named] = _link(stream)
         elif match := _TAG.fullmatch(path):
-            found.tags.setdefault(match["name"], {})[match["tag"]] = stream.read().decode(errors="replace")
+            found.tags.setdefault(match["name"], {})[match["tag"]] = _link(stream)
     found.manifests = len(revisions)
     found.problems += _missing(found.tags, sorted(revisions), blobs, parts, aliases)
     return found
@@ -101,7 +101,7 @@ def tags_in(files: Files) -> Tags:
     tags: Tags = {}
     for path, stream in files:
         if match := _TAG.fullmatch(path):
-            tags.setdefault(match["name"], {})[match["tag"]] = stream.read().decode(errors="replace")
+            tags.setdefault(match["name"], {})[match["tag"]] = _link(stream)
     return tags
 
 
@@ -113,10 +113,10 @@ def manifests_in(files: Files) -> set[str]:
 
 def files_below(root: Path, folder: str = "") -> Iterator[tuple[str, IO[bytes]]]:
     """Give the files of a store at `root`, or in one folder of it, by their paths below `root`."""
-    for path in (root / folder).rglob("*"):
-        if path.is_file():
-            with path.open("rb") as stream:
-                yield str(path.relative_to(root)), stream
+    tree = Tree(root)
+    for path in tree.files(folder):
+        with tree.open(path) as stream:
+            yield path, stream
 
 
 def files_of_tar(archive: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
@@ -145,7 +145,7 @@ def _read(algorithm: str, stream: IO[bytes]) -> tuple[str, int, bytes]:
     while chunk := stream.read(_CHUNK):
         hashed.update(chunk)
         size += len(chunk)
-        if size <= _LONGEST_MANIFEST:
+        if size <= LONGEST:
             head += chunk
     return f"{algorithm}:{hashed.hexdigest()}", size, head
 
@@ -153,20 +153,19 @@ def _read(algorithm: str, stream: IO[bytes]) -> tuple[str, int, bytes]:
 def needed(text: bytes) -> Needed:
     """Name what a manifest cannot be pulled without; nothing if it is none."""
     try:
-        content = loaded(text)
-        manifest = parts_of(content)
+        document = read(text)
+        manifest = parts_of(document)
     except ValueError:
         return Needed()
-    elsewhere = _elsewhere(content)
+    # Windows' base layers (OCI image specification, descriptor.md: `urls`).
+    elsewhere = {layer.digest for layer in document.layers if layer.elsewhere}
     return Needed(tuple(blob for blob in manifest.blobs if blob not in elsewhere), manifest.children)
 
 
-def _elsewhere(content: object) -> set[str]:
-    """Name layers that clients fetch from another place: Windows' base layers (OCI image spec, `urls`)."""
-    layers = content.get("layers") if isinstance(content, dict) else None
-    each = layers if isinstance(layers, list) else []
-    named = [layer.get("digest") for layer in each if isinstance(layer, dict) and layer.get("urls")]
-    return {digest for digest in named if isinstance(digest, str)}
+def _link(stream: IO[bytes]) -> str:
+    """Read a link's digest; of what is none, nothing: it might be a secret that somebody linked to."""
+    text = stream.read(_LONGEST_LINK).decode(errors="replace")
+    return text if is_digest(text) else _NO_DIGEST
 
 
 def _missing(
@@ -188,4 +187,4 @@ def _missing(
     for name, digests in sorted(tags.items()):
         for tag, digest in sorted(digests.items()):
             if (name, digest) not in known:
-                yield f"{name}:{tag} is {digest}, which is not there"
+                yield f"{name}:{tag} is {digest}" + (", which is not there" if digest != _NO_DIGEST else "")

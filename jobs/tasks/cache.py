@@ -6,14 +6,18 @@ pull by digest, or while the upstream is away, only reads the links: their acces
 with `relatime`. Reads of layers are not heeded: images share them.
 """
 
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from jobs.tasks.eviction_plan import Eviction, Image
-from jobs.tasks.store import Store, StoreError
+from jobs.tasks.store import (
+    REPOSITORIES,
+    Store,
+    blob_path,
+    layers_of,
+    manifests_of,
+    path_of,
+)
 
 
 class Cache(Store):
@@ -23,8 +27,8 @@ class Cache(Store):
         """Read all images; `access_times` tells whether they are to be heeded. Raises OSError."""
         for repository in self.repositories():
             tags: dict[str, list[str]] = {}
-            for tag, digest in self._tags(repository):
-                if digest:
+            for tag in self.tags(repository):
+                if digest := self.pointed_at(repository, tag):
                     tags.setdefault(digest, []).append(tag)
             for digest in self.manifests(repository):
                 yield self._image(repository, digest, tags.get(digest, ()), access_times)
@@ -41,20 +45,20 @@ class Cache(Store):
             if repository not in staying:
                 self._remove_rest(repository)
         for blob in eviction.blobs:
-            shutil.rmtree(self.data(blob).parent)
+            self.tree.remove(blob_path(blob).removesuffix("/data"))
 
     def remove_unfinished(self) -> None:
         """Remove what a registry that was killed had begun to store. Raises OSError."""
         for repository in self.repositories():
-            _remove(self._home(repository).with_name("_uploads"))
+            self._remove_folder(f"{REPOSITORIES}/{repository}/_uploads")
 
     def has_manifest(self, repository: str, digest: str) -> bool:
         """Tell whether a manifest is in a repository."""
-        return self._manifest_link(repository, digest).exists()
+        return self.tree.has(_manifest_link(repository, digest))
 
     def has_layer(self, repository: str, digest: str) -> bool:
         """Tell whether a repository has a blob that is no manifest."""
-        return (self._layers(repository) / _path(digest) / "link").exists() and self.data(digest).exists()
+        return self.tree.has(f"{layers_of(repository)}/{path_of(digest)}/link") and self.has(digest)
 
     def _image(self, repository: str, digest: str, tags: Sequence[str], access_times: bool) -> Image:
         manifest = self.manifest(digest)
@@ -62,52 +66,44 @@ class Cache(Store):
             return Image(
                 repository=repository, digest=digest, tags=tuple(tags), used=0, blobs=frozenset([digest])
             )
-        links = [self._manifest_link(repository, digest), *(self._tag_link(repository, tag) for tag in tags)]
+        links = [
+            _manifest_link(repository, digest),
+            *(f"{manifests_of(repository)}/tags/{tag}/current/link" for tag in tags),
+        ]
         return Image(
             repository=repository,
             digest=digest,
             tags=tuple(tags),
-            used=max(_used(link, access_times) for link in links),
+            used=max(self._used(link, access_times) for link in links),
             blobs=frozenset([digest, *manifest.blobs]),
             children=frozenset(manifest.children),
         )
 
     def _prune(self, repository: str, gone: Sequence[Image], staying: Sequence[Image]) -> None:
         digests = {image.digest for image in staying}
-        for tag, digest in self._tags(repository):
-            if digest not in digests:
+        for tag in self.tags(repository):
+            if self.pointed_at(repository, tag) not in digests:
                 self.remove_tag(repository, tag)
         self.remove_manifests(repository, [image.digest for image in gone])
         needed = {blob for image in staying for blob in image.blobs}
-        for algorithm in _folders(self._layers(repository)):
-            for layer in _folders(algorithm):
-                if f"{algorithm.name}:{layer.name}" not in needed:
-                    shutil.rmtree(layer)
+        layers = layers_of(repository)
+        for digest in self.digests(layers) - needed:
+            self.tree.remove(f"{layers}/{path_of(digest)}")
 
     def _remove_rest(self, repository: str) -> None:
-        home = self._home(repository)
-        _remove(self._layers(repository))
-        _remove(home)  # last: it is what tells that there is a repository
-        with suppress(OSError):  # there is another one below it, or beside it
-            for folder in home.relative_to(self._repositories).parents[:-1]:
-                (self._repositories / folder).rmdir()
+        self._remove_folder(layers_of(repository))
+        self._remove_folder(manifests_of(repository))  # last: it is what tells that there is a repository
+        folder = repository
+        while folder and self.tree.remove_empty(f"{REPOSITORIES}/{folder}"):  # else another one is in it
+            folder = folder.rpartition("/")[0]
 
-    def _tags(self, repository: str) -> Iterator[tuple[str, str | None]]:
-        """Give a repository's tags and what they point at, if that can be read."""
-        for folder in _folders(self._home(repository) / "tags"):
-            try:
-                yield folder.name, self._tag(repository, folder.name).digest
-            except StoreError:
-                yield folder.name, None
+    def _remove_folder(self, path: str) -> None:
+        with suppress(FileNotFoundError):
+            self.tree.remove(path)
 
-    def _manifest_link(self, repository: str, digest: str) -> Path:
-        return self._home(repository) / "revisions" / _path(digest) / "link"
-
-    def _tag_link(self, repository: str, tag: str) -> Path:
-        return self._home(repository) / "tags" / tag / "current" / "link"
-
-    def _layers(self, repository: str) -> Path:
-        return self._home(repository).with_name("_layers")
+    def _used(self, link: str, access_times: bool) -> float:
+        found = self.tree.status(link)
+        return max(found.st_mtime, found.st_atime) if access_times else found.st_mtime
 
 
 def _by_repository(images: Iterable[Image]) -> dict[str, list[Image]]:
@@ -117,23 +113,5 @@ def _by_repository(images: Iterable[Image]) -> dict[str, list[Image]]:
     return found
 
 
-def _used(link: Path, access_times: bool) -> float:
-    found = link.stat()
-    return max(found.st_mtime, found.st_atime) if access_times else found.st_mtime
-
-
-def _folders(directory: Path) -> list[Path]:
-    try:
-        with os.scandir(directory) as entries:
-            return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except FileNotFoundError:
-        return []
-
-
-def _remove(directory: Path) -> None:
-    with suppress(FileNotFoundError):
-        shutil.rmtree(directory)
-
-
-def _path(digest: str) -> str:
-    return digest.replace(":", "/")
+def _manifest_link(repository: str, digest: str) -> str:
+    return f"{manifests_of(repository)}/revisions/{path_of(digest)}/link"

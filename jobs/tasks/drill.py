@@ -11,9 +11,10 @@ import tarfile
 from collections.abc import Mapping
 
 from jobs.tasks.backups import BackupError, Backups
-from jobs.tasks.blob_check import ROOT, check, listed, manifests_in
+from jobs.tasks.blob_check import check, listed, manifests_in
 from jobs.tasks.consul_check import ConsulCheck, ConsulError
 from jobs.tasks.restic import ResticError
+from jobs.tasks.store import ROOT
 from jobs.tasks.vault_api import Vault, VaultError
 
 

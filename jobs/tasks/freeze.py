@@ -1,6 +1,7 @@
 """Makes the registry read-only for the allocation that this runs in, before its main task starts.
 
-One job at a time: whoever comes second waits. The allocation's last task, thaw, ends the freeze. When this
+With AFTER it waits for the task of that name, which may find that there is no use in a freeze. One job at a
+time: whoever comes second waits. The allocation's last task, thaw, ends the freeze. When this
 script is done there is a file `frozen` in the allocation's folder, for tasks that start beside it.
 
 Nomad takes no token of an allocation that failed (nomad/acl.go, VerifyClaim), so there thaw can do nothing.
@@ -16,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobs.tasks.freeze_record import Freeze, freeze_in, is_over, variable_of, with_freeze
-from jobs.tasks.frozen import mark
+from jobs.tasks.frozen import mark, wait_until_frozen
 from jobs.tasks.last_run import record
 from jobs.tasks.nomad_api import Nomad, NomadError
 from jobs.tasks.registry_mode import running_allocations, wait_for_answers
@@ -129,6 +130,8 @@ def main(environment: Mapping[str, str]) -> int:
                 recover(nomad, registry, failed, tls=tls)
             finally:
                 record(nomad, environment, succeeded=False)
+        if "AFTER" in environment:
+            wait_until_frozen(environment)
         shared = environment["SHARES_VOLUME"] == "true"
         freeze(nomad, registry, mine, tls=tls, node=own["NodeID"] if shared else None)
         print(f"{registry} is read-only after {time.monotonic() - started:.1f} s")

@@ -1,7 +1,7 @@
 """Which manifests of a repository belong together: they stay together, or go together."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from jobs.tasks.store import Repository, Store
 
@@ -9,7 +9,7 @@ from jobs.tasks.store import Repository, Store
 # regclient and others put something behind it).
 _REFERRERS_TAG = re.compile(r"sha256-([0-9a-f]{64})(\.[A-Za-z0-9_.-]+)?")
 
-Graph = Mapping[str, set[str]]  # from a manifest to those that stay if it stays, by digest
+Graph = Mapping[str, Collection[str]]  # from a manifest to those that stay if it stays, by digest
 
 
 def subject_of(tag: str) -> str | None:

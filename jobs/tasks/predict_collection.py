@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from jobs.tasks.store_size import Size, blob_folder, size_of_blob
+from jobs.tasks.store import Store
+from jobs.tasks.store_size import Size
 
 # distribution 2.8 and 3.1, registry/storage/garbagecollect.go.
 _COUNT = re.compile(r"^\d+ blobs marked, (\d+) blobs and \d+ manifests eligible for deletion$", re.MULTILINE)
@@ -30,9 +31,19 @@ def eligible_blobs(output: str) -> list[str]:
     return digests
 
 
-def size_of(digests: list[str], store: Path) -> Size:
-    """Measure blobs in a store on a volume."""
-    return Size(len(digests), sum(size_of_blob(blob_folder(store, digest)) or 0 for digest in digests))
+def size_of(digests: list[str], directory: Path) -> Size:
+    """Measure what goes from a store on a volume. Raises OSError.
+
+    A layer that was pushed by another digest than the store's gets a second name before the collection
+    (jobs/tasks/prepare_collection.py): it goes with the last of its names.
+    """
+    store, going = Store(directory), set(digests)
+    for name in store.repositories():
+        for alias, kept in store.aliases(name).items():
+            if not store.has(alias) and alias not in digests:
+                going.discard(kept)
+    sizes = [store.size(digest) for digest in going if store.has(digest)]
+    return Size(len(sizes), sum(sizes))
 
 
 def main(environment: Mapping[str, str]) -> int:

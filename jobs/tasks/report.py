@@ -10,7 +10,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
@@ -20,7 +19,7 @@ from typing import Any
 from jobs.tasks.retention_plan import plan
 from jobs.tasks.retention_rules import Rule, RuleError
 from jobs.tasks.store import Repository, Store, StoreError
-from jobs.tasks.store_size import SizeError, blob_folders, store_size
+from jobs.tasks.store_size import SizeError, blob_files, store_size
 
 _SHARED = 20  # blobs that are shared most, by what sharing saves
 
@@ -95,10 +94,8 @@ def _most_shared(users: Mapping[str, int], size: Callable[[str], int]) -> list[L
 def _growth(directory: Path) -> Iterator[tuple[str, int]]:
     """Give for each day with pushes how much of what is there now was there at its end, in bytes."""
     days: Counter[str] = Counter()
-    for folder in blob_folders(directory):
-        with suppress(FileNotFoundError):
-            status = (folder / "data").stat()
-            days[datetime.fromtimestamp(status.st_mtime, UTC).date().isoformat()] += status.st_size
+    for _, status in blob_files(directory):
+        days[datetime.fromtimestamp(status.st_mtime, UTC).date().isoformat()] += status.st_size
     there = 0
     for day, added in sorted(days.items()):
         there += added

@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jobs.tasks.backups import BEFORE_RESTORE, BackupError, Backups
-from jobs.tasks.blob_check import ROOT, check, digest_of, files_below, listed, manifests_in
+from jobs.tasks.blob_check import check, digest_of, files_below, listed, manifests_in
 from jobs.tasks.freeze_held import ThawedError, require_freeze
 from jobs.tasks.nomad_api import Nomad, NomadError
 from jobs.tasks.restic import ResticError
+from jobs.tasks.store import ROOT
 from jobs.tasks.store_size import readable
 from jobs.tasks.vault_api import VaultError
 

@@ -1,12 +1,12 @@
 """Which images of a store are scanned: what the newest tags of each repository point at."""
 
-import json
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from jobs.tasks.manifest_graph import subject_of
+from jobs.tasks.manifest_reader import Descriptor, Document
 from jobs.tasks.store import Manifest, Repository, Store, StoreError
 
 # Charts, signatures and other artifacts have another (OCI image specification; Docker's schema 2).
@@ -57,17 +57,16 @@ def _images(store: Store, repository: str, tagged: str) -> Iterator[dict[str, An
     waiting, seen, cut = deque[tuple[str, str | None, int]]([(tagged, None, 0)]), {tagged}, set[str]()
     while waiting:
         digest, platform, depth = waiting.popleft()
-        manifest = store.manifest(digest)
-        if manifest is None:
+        manifest, document = store.manifest(digest), store.document(digest)
+        if manifest is None or document is None:
             problem = "its manifest is not there or damaged"
             yield {"digest": digest, "platform": platform, "problem": problem}
             continue
-        content = json.loads(store.data(digest).read_bytes())
         if not manifest.children:
-            yield from _image(store, repository, manifest, content, digest=digest, platform=platform)
+            yield from _image(store, repository, manifest, document, digest=digest, platform=platform)
             continue
-        for child in content["manifests"]:
-            named = child["digest"]
+        for child in document.manifests:
+            named = child.digest
             # A client may push an index without all of its platforms.
             if named in seen or not _is_image(child) or not store.size(named):
                 continue
@@ -83,32 +82,24 @@ def _images(store: Store, repository: str, tagged: str) -> Iterator[dict[str, An
 
 
 def _image(
-    store: Store, repository: str, manifest: Manifest, content: Mapping[str, Any], **told: str | None
+    store: Store, repository: str, manifest: Manifest, document: Document, **told: str | None
 ) -> Iterator[dict[str, Any]]:
     """Describe an image, and whether it can be scanned; nothing of an artifact."""
-    if "fsLayers" in content:
+    if document.schema_version == 1:
         yield {**told, "problem": "Trivy reads no images of schema 1"}
-    elif _media_type(content.get("config")) in _IMAGE_CONFIGS:
+    elif document.config and document.config[0].media_type in _IMAGE_CONFIGS:
         lost = [blob for blob in manifest.blobs if not store.size(store.kept_as(repository, blob))]
         yield {
             **told,
-            "media_type": content.get("mediaType") or _MANIFEST,
+            "media_type": document.media_type or _MANIFEST,
             "problem": f"its blob {lost[0]} is not there" if lost else None,
         }
 
 
-def _is_image(descriptor: Mapping[str, Any]) -> bool:
+def _is_image(descriptor: Descriptor) -> bool:
     """Tell an image from what buildkit puts beside it about its making, for no platform."""
     return (_platform(descriptor) or "").partition("/")[0] != "unknown"
 
 
-def _platform(descriptor: Mapping[str, Any]) -> str | None:
-    platform = descriptor.get("platform")
-    if not isinstance(platform, dict):
-        return None
-    parts = (platform.get(key) for key in ("os", "architecture", "variant"))
-    return "/".join(str(part)[:_LONGEST] for part in parts if part) or None
-
-
-def _media_type(descriptor: object) -> object:
-    return descriptor.get("mediaType") if isinstance(descriptor, dict) else None
+def _platform(descriptor: Descriptor) -> str | None:
+    return "/".join(part[:_LONGEST] for part in descriptor.platform or () if part) or None

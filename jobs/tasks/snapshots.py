@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from jobs.tasks.backups import BackupError, Backups, NoBackupsError
-from jobs.tasks.blob_check import ROOT, Tags, files_below, tags_in
+from jobs.tasks.blob_check import Tags, files_below, tags_in
 from jobs.tasks.restic import ResticError
+from jobs.tasks.store import ROOT
 from jobs.tasks.vault_api import VaultError
 
 

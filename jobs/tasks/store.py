@@ -8,21 +8,21 @@ Laid out by distribution's filesystem driver (distribution 3.1, registry/storage
     docker/registry/v2/repositories/NAME/_manifests/tags/TAG/index/sha256/HEX/  what it ever pointed at
 """
 
-import json
-import os
-import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from sys import intern
-from typing import Any
+from typing import IO
 
-# The algorithms that are registered (OCI image specification, descriptor.md), and go-digest's sha384.
-_DIGEST = re.compile(r"(sha256|blake3):[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
+from jobs.tasks.manifest_reader import LONGEST, Document, is_digest, read
+from jobs.tasks.store_size import BLOBS
+from jobs.tasks.store_tree import Tree
 
-_NOATIME = getattr(os, "O_NOATIME", 0)  # of Linux, where the tasks run
+ROOT = BLOBS.removesuffix("/blobs")
+REPOSITORIES = f"{ROOT}/repositories"
+
+_LONGEST_LINK = 256  # bytes; a link has a digest
 
 
 class StoreError(Exception):
@@ -61,55 +61,79 @@ class Store:
 
     def __init__(self, directory: Path) -> None:
         """Take the registry's `rootdirectory`."""
-        root = directory / "docker" / "registry" / "v2"
-        self._repositories, self._blobs = root / "repositories", root / "blobs"
+        self.tree = Tree(directory)
         self._manifests: dict[str, Manifest | None] = {}
 
     def repositories(self) -> list[str]:
         """Name all repositories, in order."""
-        return sorted(_repositories_below(self._repositories, ""))
+        return sorted(self._repositories_below(REPOSITORIES))
 
     def repository(self, name: str) -> Repository:
         """Read a repository. Raises StoreError if a link in it names no digest."""
         # Tags first: a tag comes after its manifest, so no new one seems to point at nothing.
-        tags = tuple(self._tag(name, tag) for tag in _names(self._home(name) / "tags"))
+        tags = tuple(self._tag(name, tag) for tag in self.tags(name))
         return Repository(name, tags, self.manifests(name))
+
+    def tags(self, repository: str) -> list[str]:
+        """Name a repository's tags, in order, whatever they point at."""
+        return self.tree.folders(f"{manifests_of(repository)}/tags")
+
+    def pointed_at(self, repository: str, tag: str) -> str | None:
+        """Give the digest that a tag points at; None if it points at nothing, or at no digest."""
+        return self.link(f"{manifests_of(repository)}/tags/{tag}/current/link")
+
+    def link(self, path: str) -> str | None:
+        """Read a link, below the registry's `rootdirectory`; None if it is not there or has no digest."""
+        try:
+            text = self.tree.read(path, _LONGEST_LINK).decode(errors="replace")
+        except FileNotFoundError:
+            return None
+        return intern(text) if is_digest(text) else None
 
     def manifests(self, repository: str) -> dict[str, float]:
         """Name a repository's manifests, in order, each with the time of its push (seconds since 1970)."""
-        revisions, found = self._home(repository) / "revisions", {}
-        for digest in sorted(_digests(revisions)):
+        revisions, found = f"{manifests_of(repository)}/revisions", {}
+        for digest in sorted(self.digests(revisions)):
             # Without its link the registry does not see a manifest either.
             with suppress(FileNotFoundError):
-                found[intern(digest)] = (revisions / f"{_path(digest)}/link").stat().st_mtime
+                found[intern(digest)] = self.tree.status(f"{revisions}/{path_of(digest)}/link").st_mtime
         return found
 
     def manifest(self, digest: str) -> Manifest | None:
         """Read a manifest; None if its blob is not there, or no manifest. Raises OSError."""
         if digest not in self._manifests:
+            document = self.document(digest)
             try:
-                self._manifests[digest] = parse(_read(self.data(digest)))
-            except (FileNotFoundError, ValueError):
+                self._manifests[digest] = parts_of(document) if document else None
+            except ValueError:
                 self._manifests[digest] = None
         return self._manifests[digest]
+
+    def document(self, digest: str) -> Document | None:
+        """Read all that a manifest says; None if its blob is not there, or no manifest. Raises OSError."""
+        try:
+            return read(self.text(digest))
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def text(self, digest: str) -> bytes:
+        """Read a manifest's bytes, and of a blob that is longer one too many. Raises FileNotFoundError."""
+        return self.tree.read(blob_path(digest), LONGEST)
+
+    def open(self, digest: str) -> IO[bytes]:
+        """Open a blob. Raises FileNotFoundError."""
+        return self.tree.open(blob_path(digest))
 
     def size(self, digest: str) -> int:
         """Give a blob's bytes on the disk; 0 if it is not there."""
         try:
-            return self.data(digest).stat().st_size
+            return self.tree.status(blob_path(digest)).st_size
         except FileNotFoundError:
             return 0
 
     def has(self, digest: str) -> bool:
         """Tell whether a blob is there."""
-        algorithm, _, value = digest.partition(":")
-        # Without a Path, which takes longer than the question to the disk.
-        return os.path.exists(f"{self._blobs}/{algorithm}/{value[:2]}/{value}/data")  # noqa: PTH110
-
-    def data(self, digest: str) -> Path:
-        """Say where a blob is, if it is there."""
-        algorithm, _, value = digest.partition(":")
-        return self._blobs / f"{algorithm}/{value[:2]}/{value}/data"
+        return self.tree.has(blob_path(digest))
 
     def kept_as(self, repository: str, blob: str) -> str:
         """Give the digest that a repository's blob has in the store.
@@ -118,127 +142,120 @@ class Store:
         """
         if blob.startswith("sha256:"):
             return blob
-        try:
-            link = _read(self._repositories / f"{repository}/_layers/{_path(blob)}/link")
-        except FileNotFoundError:
-            return blob
-        text = link.decode(errors="replace")
-        return text if _DIGEST.fullmatch(text) else blob
+        return self.link(f"{layers_of(repository)}/{path_of(blob)}/link") or blob
+
+    def aliases(self, repository: str) -> dict[str, str]:
+        """Give the layers that were pushed by another digest than the one by which the store has them.
+
+        By that other digest, with the store's own. The link's content tells it (distribution,
+        registry/storage/linkedblobstore.go: linkBlob).
+        """
+        layers, found = layers_of(repository), {}
+        for alias in sorted(self.digests(layers)):
+            kept = None if alias.startswith("sha256:") else self.link(f"{layers}/{path_of(alias)}/link")
+            if kept and kept != alias and self.has(kept):
+                found[alias] = kept
+        return found
+
+    def own(self, repository: str, alias: str, kept: str) -> None:
+        """Keep such a layer by the digest that it was pushed by too. Raises OSError."""
+        self.tree.add_link(blob_path(kept), blob_path(alias))
+        self.tree.replace(f"{layers_of(repository)}/{path_of(alias)}/link", alias)
 
     def remove_tag(self, repository: str, tag: str) -> None:
         """Remove a tag, its history too. Raises OSError."""
-        shutil.rmtree(self._home(repository) / f"tags/{tag}")
+        self.tree.remove(f"{manifests_of(repository)}/tags/{tag}")
 
     def remove_manifests(self, repository: str, digests: Sequence[str]) -> None:
         """Take manifests out of a repository, in their order; their blobs stay. Raises OSError."""
-        home = self._home(repository)
-        for tag in _names(home / "tags"):
-            index = home / f"tags/{tag}/index"
-            for digest in _digests(index) & set(digests):
-                shutil.rmtree(index / _path(digest))
+        home = manifests_of(repository)
+        for tag in self.tags(repository):
+            index = f"{home}/tags/{tag}/index"
+            for digest in self.digests(index) & set(digests):
+                self.tree.remove(f"{index}/{path_of(digest)}")
         for digest in digests:
-            shutil.rmtree(home / "revisions" / _path(digest))
+            self.tree.remove(f"{home}/revisions/{path_of(digest)}")
 
     def _tag(self, repository: str, tag: str) -> Tag:
-        link = self._home(repository) / f"tags/{tag}/current/link"
+        path = f"{manifests_of(repository)}/tags/{tag}/current/link"
         try:
-            text, pushed = _read(link).decode(errors="replace"), link.stat().st_mtime
+            pushed = self.tree.status(path).st_mtime
         except FileNotFoundError:
-            return Tag(tag, None, 0)
-        if not _DIGEST.fullmatch(text):
-            raise StoreError(f"tag {tag} has no digest in {link}")
-        return Tag(tag, intern(text), pushed)
+            if not self.tree.has_name(path):
+                return Tag(tag, None, 0)
+            pushed = 0
+        digest = self.link(path)
+        if digest is None:
+            raise StoreError(f"tag {tag} has no digest in {self.tree.root / path}")
+        return Tag(tag, digest, pushed)
 
-    def _home(self, repository: str) -> Path:
-        return self._repositories / f"{repository}/_manifests"
+    def _repositories_below(self, folder: str) -> Iterator[str]:
+        waiting = [folder]
+        while waiting:
+            each = waiting.pop()
+            for name in self.tree.folders(each):
+                if name == "_manifests":
+                    yield each.removeprefix(f"{REPOSITORIES}/")
+                elif not name.startswith("_"):  # _layers and _uploads
+                    waiting.append(f"{each}/{name}")
+
+    def digests(self, folder: str) -> set[str]:
+        """Name the digests below ALGORITHM/HEX."""
+        return {
+            f"{algorithm}:{value}"
+            for algorithm in self.tree.folders(folder)
+            for value in self.tree.folders(f"{folder}/{algorithm}")
+        }
 
 
 def parse(text: bytes) -> Manifest:
     """Read a manifest: Docker's (schema 1 and 2), OCI's, an index or a manifest list.
 
-    Raises ValueError if it is none, or if something that it refers to has no digest.
+    Raises ValueError if it is none.
     """
-    return parts_of(loaded(text))
+    return parts_of(read(text))
 
 
-def loaded(text: bytes) -> object:
-    """Read JSON that somebody pushed. Raises ValueError."""
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def parts_of(content: object) -> Manifest:
-    """Tell what a manifest refers to. Raises ValueError as `parse` does."""
-    if not isinstance(content, dict):
-        raise ValueError("no JSON object")
-    layers = [_digest(each, "blobSum") for each in _listed(content, "fsLayers")]  # schema 1
-    parts = [*_single(content, "config"), *_listed(content, "layers"), *_listed(content, "blobs")]
+def parts_of(document: Document) -> Manifest:
+    """Tell what a manifest refers to. Raises ValueError if a field that says so is no such field."""
+    fields = document.fields()
+    if document.schema_version == 1:
+        fields = frozenset({"fslayers"})
+    elif fields is None:  # no registry serves it: whatever it names is needed
+        fields = frozenset({"config", "layers", "manifests", "blobs", "fslayers"})
+    if wrong := sorted(fields & document.mistyped):
+        raise ValueError(f"{', '.join(wrong)} has not its type")
+    parts = {
+        "config": document.config,
+        "layers": document.layers,
+        "fslayers": document.others,
+        "blobs": document.others,
+    }
+    blobs = (each.digest for name, named in parts.items() if name in fields for each in named)
+    children = (each.digest for each in document.manifests if "manifests" in fields)
     return Manifest(
-        blobs=(*layers, *map(_digest, parts)),
-        children=tuple(_digest(each) for each in _listed(content, "manifests")),
-        subject=next((_digest(each) for each in _single(content, "subject")), None),
+        blobs=tuple(dict.fromkeys(blobs)),
+        children=tuple(dict.fromkeys(children)),
+        subject=next((each.digest for each in document.subject), None),
     )
 
 
-def _read(path: Path) -> bytes:
-    """Read a file and leave its access time: that tells when somebody last pulled an image."""
-    with open(path, "rb", opener=_open_unnoticed) as file:
-        return file.read()
+def manifests_of(repository: str) -> str:
+    """Say where a repository's manifests and tags are."""
+    return f"{REPOSITORIES}/{repository}/_manifests"
 
 
-def _open_unnoticed(path: str, flags: int) -> int:
-    try:
-        return os.open(path, flags | _NOATIME)
-    except PermissionError:  # only a file's owner may
-        return os.open(path, flags)
+def layers_of(repository: str) -> str:
+    """Say where a repository has the links of its blobs."""
+    return f"{REPOSITORIES}/{repository}/_layers"
 
 
-def _single(content: Mapping[str, Any], key: str) -> list[object]:
-    return [] if content.get(key) is None else [content[key]]
+def blob_path(digest: str) -> str:
+    """Say where a blob is, if it is there."""
+    algorithm, _, value = digest.partition(":")
+    return f"{BLOBS}/{algorithm}/{value[:2]}/{value}/data"
 
 
-def _listed(content: Mapping[str, Any], key: str) -> list[object]:
-    values = content.get(key)
-    if values is None:  # Go writes null for an empty list
-        return []
-    if not isinstance(values, list):
-        raise ValueError(f"{key} is no list")
-    return values
-
-
-def _digest(descriptor: object, key: str = "digest") -> str:
-    """Give a descriptor's digest; the same text is kept once in memory, for all manifests."""
-    found = descriptor.get(key) if isinstance(descriptor, dict) else None
-    if not isinstance(found, str) or not _DIGEST.fullmatch(found):
-        raise ValueError("something that it refers to has no digest")
-    return intern(found)
-
-
-def _repositories_below(directory: Path, prefix: str) -> Iterator[str]:
-    for name in _names(directory):
-        if name == "_manifests":
-            yield prefix.rstrip("/")
-        elif not name.startswith("_"):  # _layers and _uploads
-            yield from _repositories_below(directory / name, f"{prefix}{name}/")
-
-
-def _digests(directory: Path) -> set[str]:
-    """Name the digests below ALGORITHM/HEX."""
-    return {
-        f"{algorithm}:{value}" for algorithm in _names(directory) for value in _names(directory / algorithm)
-    }
-
-
-def _path(digest: str) -> str:
+def path_of(digest: str) -> str:
+    """Write a digest as links have it."""
     return digest.replace(":", "/")
-
-
-def _names(directory: Path) -> list[str]:
-    """Name a directory's directories, in order; none if it is not there."""
-    try:
-        with os.scandir(directory) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-    except FileNotFoundError:
-        return []

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-_BLOBS = Path("docker", "registry", "v2", "blobs")
+from jobs.tasks.store_tree import Tree
+
+BLOBS = "docker/registry/v2/blobs"
 
 
 class SizeError(Exception):
@@ -44,24 +46,23 @@ def store_size(store: Path) -> Size:
 
 def blob_sizes(store: Path) -> Iterator[tuple[str, int]]:
     """Give all blobs, by digest as `sha256:…`, with their bytes. Raises SizeError."""
-    for folder in blob_folders(store):
-        size = size_of_blob(folder)
-        if size is not None:
-            yield f"{folder.parents[1].name}:{folder.name}", size
+    for digest, status in blob_files(store):
+        yield digest, status.st_size
 
 
-def size_of_blob(folder: Path) -> int | None:
-    """Give a blob's bytes; None if there is no such blob."""
+def blob_files(store: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Give all blobs, by digest, with what the file system knows of them. Raises SizeError.
+
+    They are at `ALGORITHM/TWO DIGITS/DIGEST/data`; a store without any image has none.
+    """
+    tree = Tree(store)
     try:
-        return (folder / "data").stat().st_size
-    except FileNotFoundError:
-        return None
-
-
-def blob_folder(store: Path, digest: str) -> Path:
-    """Give the directory of a blob, by its digest as `sha256:…`."""
-    algorithm, _, name = digest.partition(":")
-    return store / _BLOBS / algorithm / name[:2] / name
+        for algorithm in tree.folders(BLOBS):
+            for prefix in tree.folders(f"{BLOBS}/{algorithm}"):
+                for name, status in tree.statuses(f"{BLOBS}/{algorithm}/{prefix}", "data"):
+                    yield f"{algorithm}:{name}", status
+    except OSError as error:
+        raise SizeError(f"cannot read {error.filename}: {error.strerror}") from None
 
 
 def remember(environment: Mapping[str, str]) -> None:
@@ -80,21 +81,3 @@ def remembered(environment: Mapping[str, str]) -> Size | None:
 
 def _file(environment: Mapping[str, str]) -> Path:
     return Path(environment["NOMAD_ALLOC_DIR"], "data", "size-before.json")
-
-
-def blob_folders(store: Path) -> Iterator[Path]:
-    """Walk `ALGORITHM/TWO DIGITS/DIGEST`; a store without any image has none. Raises SizeError."""
-    try:
-        for algorithm in _entries(store / _BLOBS):
-            for prefix in _entries(algorithm):
-                yield from _entries(prefix)
-    except OSError as error:
-        raise SizeError(f"cannot read {error.filename}: {error.strerror}") from None
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            return [Path(entry.path) for entry in entries if entry.is_dir()]
-    except FileNotFoundError:  # the last blob in it went
-        return []

@@ -13,23 +13,16 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 
-from jobs.tasks.store import Store
-from jobs.tasks.store_size import blob_folder
+from jobs.tasks.manifest_reader import read
+from jobs.tasks.store import ROOT, Store, layers_of
+from jobs.tasks.store_tree import Tree
 
 SCHEMA_1, UNREADABLE, NO_LAYERS, EMPTY = "schema 1", "unreadable", "no layers", "empty"
 
-_ROOT = Path("docker", "registry", "v2")
 _EMPTY_BLOB = hashlib.sha256().hexdigest()  # the one that is empty by right
 _PAUSE_SECONDS = 1
-# Of schema 2 (distribution, manifeststore.go); OCI's may be without any.
-_MEDIA_TYPES = {
-    "",
-    "application/vnd.docker.distribution.manifest.v2+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.oci.image.index.v1+json",
-}
 
 Finding = Mapping[str, object]
 
@@ -40,7 +33,7 @@ def run(directory: Path) -> None:
     repositories = store.repositories()
     manifests = {name: tuple(store.manifests(name)) for name in repositories}
     for name in repositories:
-        for found in in_repository(directory, name, manifests[name]):
+        for found in in_repository(store, name, manifests[name]):
             print(json.dumps(found))
     for found in empty_files(directory):
         print(json.dumps(found))
@@ -54,20 +47,21 @@ def run(directory: Path) -> None:
     print(json.dumps({"summary": summary}))
 
 
-def in_repository(directory: Path, name: str, manifests: tuple[str, ...]) -> Iterator[Finding]:
+def in_repository(store: Store, name: str, manifests: tuple[str, ...]) -> Iterator[Finding]:
     """Find manifests that are not of schema 2, and whether 2.x knows the repository at all."""
-    home = directory / _ROOT / "repositories" / name
     for digest in manifests:
-        kind = kind_of(blob_folder(directory, digest) / "data")
+        kind = kind_of(store, digest)
         if kind and kind != EMPTY:  # an empty one is told as a file
-            yield {"kind": kind, "repository": name, "digest": digest, "tags": tags_of(home, digest)}
-    if not (home / "_layers").is_dir():
+            yield {"kind": kind, "repository": name, "digest": digest, "tags": tags_of(store, name, digest)}
+    if not store.tree.has_folder(layers_of(name)):
         yield {"kind": NO_LAYERS, "repository": name}
 
 
 def empty_files(directory: Path) -> Iterator[Finding]:
     """Find blobs and links without content: what a crash leaves (distribution #4489)."""
-    for path in still_empty(path for path in _files(directory / _ROOT) if is_empty(path)):
+    stored = (path for path in Tree(directory).files(ROOT) if path.endswith(("/data", "/link")))
+    ours = (directory / path for path in stored if "/_uploads/" not in path)  # those go on
+    for path in still_empty(path for path in ours if is_empty(path)):
         yield {"kind": EMPTY, "path": str(path.relative_to(directory))}
 
 
@@ -79,48 +73,33 @@ def still_empty(paths: Iterable[Path]) -> list[Path]:
     return [path for path in found if is_empty(path)]
 
 
-def kind_of(blob: Path) -> str | None:
-    """Tell what is wrong with a manifest, if anything is; a missing one stops no version."""
+def kind_of(store: Store, digest: str, version: str = "3") -> str | None:
+    """Tell what is wrong with a manifest for a version of the registry; a missing one stops none."""
     try:
-        text = blob.read_bytes()
+        text = store.text(digest)
         if not text:
             return EMPTY
-        content = json.loads(text)
-        schema, known = content["schemaVersion"], (content.get("mediaType") or "") in _MEDIA_TYPES
+        document = read(text)
     except FileNotFoundError:
         return None
-    except (RecursionError, ValueError, TypeError, KeyError):
+    except ValueError:
         return UNREADABLE
-    if schema == 1:
+    if document.schema_version == 1:
         return SCHEMA_1
-    return None if schema == 2 and known else UNREADABLE
+    return None if document.is_readable(version) else UNREADABLE
 
 
-def tags_of(home: Path, digest: str) -> list[str]:
-    """Name the tags that point at a manifest of the repository in `home`."""
-    links = home.glob("_manifests/tags/*/current/link")
-    return sorted(link.parts[-3] for link in links if link.read_text(errors="replace") == digest)
-
-
-def _files(root: Path) -> Iterator[Path]:
-    """Walk over blobs and links, without uploads that go on."""
-    for folder, folders, files in os.walk(root, onerror=_raise):
-        if "_uploads" in folders:
-            folders.remove("_uploads")
-        for name in {"link", "data"}.intersection(files):
-            yield Path(folder, name)
+def tags_of(store: Store, repository: str, digest: str) -> list[str]:
+    """Name the tags that point at a manifest of a repository."""
+    return [tag for tag in store.tags(repository) if store.pointed_at(repository, tag) == digest]
 
 
 def is_empty(path: Path) -> bool:
     """Tell whether a file has lost its content; one that is gone has not."""
     with suppress(FileNotFoundError):
-        return path.stat().st_size == 0 and path.parent.name != _EMPTY_BLOB
+        found = path.lstat()
+        return S_ISREG(found.st_mode) and found.st_size == 0 and path.parent.name != _EMPTY_BLOB
     return False
-
-
-def _raise(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):  # what goes meanwhile does not matter
-        raise error
 
 
 def main(environment: Mapping[str, str]) -> int:

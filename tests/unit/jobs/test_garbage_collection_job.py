@@ -116,10 +116,28 @@ def test_a_run_prepares_the_store_itself_after_everything_else(jobs, read_settin
     first = script_task("retention", read_settings(), user="1:1", env={})
     made = tasks(jobs(before=(first,))[0])
 
-    assert list(made) == ["freeze", "retention", "prepare-collection", "collect", "thaw"]
+    assert list(made) == [
+        "check-collection",
+        "freeze",
+        "retention",
+        "prepare-collection",
+        "collect",
+        "thaw",
+    ]
     last = made["prepare-collection"]
     assert (last["Env"]["AFTER"], last["VolumeMounts"][0]["ReadOnly"]) == ("retention", False)
     assert "SHADOW" not in last["Env"]
+
+
+def test_the_registry_is_frozen_only_once_the_store_was_looked_through(jobs):
+    for collection in ({}, {"deleteUntagged": True}):
+        made = tasks(jobs(collection=collection)[0])
+        look, prepare = made["check-collection"], made["prepare-collection"]
+
+        assert look["Lifecycle"] == {"Hook": "prestart"}
+        assert look["VolumeMounts"][0]["ReadOnly"]
+        assert look["Env"] == prepare["Env"]
+        assert made["freeze"]["Env"]["AFTER"] == "check-collection"
 
 
 def test_a_bucket_is_reached_by_the_network_with_keys_from_vault_and_without_a_volume(jobs):

@@ -101,11 +101,16 @@ class StoredImages:
         self.root = directory / "docker" / "registry" / "v2"
 
     def blob(self, content):
-        value = hashlib.sha256(content).hexdigest()
-        data = self.root / "blobs" / "sha256" / value[:2] / value / "data"
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        data = self.data(digest)
         data.parent.mkdir(parents=True, exist_ok=True)
         data.write_bytes(content)
-        return f"sha256:{value}"
+        return digest
+
+    def data(self, digest):
+        """Where a blob is."""
+        algorithm, _, value = digest.partition(":")
+        return self.root / "blobs" / algorithm / value[:2] / value / "data"
 
     def by_sha512(self, repository, content):
         """Push a layer by its sha512, as the registry keeps it; that digest."""

@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -312,14 +313,15 @@ def test_a_run_that_is_cut_off_leaves_whole_images_and_the_next_one_goes_on(case
     cache, limit, random = case
     before, left = cache.manifests(), random.randint(0, 8)
 
-    def cut_off_later(directory):
+    def cut_off_later(name, dir_fd):
         nonlocal left
         left -= 1
         if left < 0:
+            directory = Path(f"/proc/self/fd/{dir_fd}").readlink() / name
             for file in [each for each in directory.rglob("*") if each.is_file() and random.random() < 0.5]:
                 file.unlink()
             raise KeyboardInterrupt
-        remove(directory)
+        remove(name, dir_fd=dir_fd)
 
     remove = shutil.rmtree
     with monkeypatch.context() as patched, suppress(KeyboardInterrupt):

@@ -43,6 +43,16 @@ def items(nomad):
     return found and found["Items"]
 
 
+def test_it_waits_for_the_task_that_looks_whether_there_is_a_use_in_it(run, nomad, clock, tmp_path):
+    looked = tmp_path / "data" / "look"
+    clock.at.append((3, lambda: (looked.touch(), seen.append(items(nomad)))))
+    seen = []
+
+    assert run(AFTER="look")[0] == 0
+    assert seen == [None]
+    assert items(nomad)["owner"] == MINE
+
+
 def held_by(nomad, owner, **more):
     nomad.set(VARIABLE, {"mode": "read-only", "owner": owner, "job": "docker-registry-backup", **more})
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs.tasks import check_collection
 from jobs.tasks.prepare_collection import main
 
 SCHEMA_1 = {"schemaVersion": 1, "name": "old/app", "tag": "7", "fsLayers": [], "history": []}
@@ -145,6 +146,35 @@ def test_what_the_collection_would_stop_at_is_named_with_the_mend_and_nothing_is
     assert tree(images.directory) == before
 
 
+def test_what_it_would_stop_at_is_named_before_the_freeze_too(images, pushed, tmp_path, capsys):
+    environment = {"STORE": str(images.directory), "VERSION": "3", "DELETE_UNTAGGED": "false"}
+    pushed("ci/app", "1")
+    (tmp_path / "data").mkdir()
+    done = tmp_path / "data" / "check-collection"
+
+    assert check_collection.main({**environment, "NOMAD_ALLOC_DIR": str(tmp_path)}) == 0
+    assert done.exists()
+
+    done.unlink()
+    digest = pushed("old/app", "7", SCHEMA_1)
+    assert check_collection.main({**environment, "NOMAD_ALLOC_DIR": str(tmp_path)}) == 1
+    assert f"old/app:7 ({digest}) is of schema 1\n" in capsys.readouterr().err
+    assert not done.exists()
+
+
+def test_a_link_or_a_pipe_in_the_store_is_named(images, pushed, run):
+    link, pipe = images.manifests("ci/app") / "tags/1/current/link", images.data(pushed())
+    for path in (link, pipe):
+        path.unlink()
+    link.symlink_to("/secrets/vault_token")
+    os.mkfifo(pipe)
+
+    code, printed = run()
+    assert code == 1
+    for path in (link, pipe):
+        assert f"{path} is neither a file nor a directory\n" in printed
+
+
 def test_2_x_reads_images_of_schema_1(pushed, run):
     pushed("old/app", "7", SCHEMA_1)
 
@@ -207,26 +237,44 @@ def test_an_empty_link_is_named_where_the_collection_reads_it(images, pushed, ru
         assert (code == 1, str(file) in printed) == (stops, stops), how
 
 
+@pytest.fixture
+def alias(images, pushed):
+    """An image with a layer that was pushed by its sha512; that digest."""
+    made = images.by_sha512("ci/app", b"layer")
+    pushed("ci/app", "2", {"schemaVersion": 2, "layers": [{"digest": made}]})
+    return made
+
+
 @pytest.mark.parametrize("version", ["2", "3"])
-def test_layers_that_were_pushed_by_another_digest_are_not_lost(images, pushed, run, version):
-    pushed("ci/app", "1")
-    alias = images.by_sha512("ci/app", b"layer")
-    content = {"schemaVersion": 2, "layers": [{"digest": alias}]}
-    digest = pushed("ci/app", "2", content)
-
-    code, printed = run(VERSION=version)
-
-    assert code == 1
-    assert (
-        f"repository ci/app has layers that were pushed by their sha512, which ci/app:2 ({digest}) would lose"
-        in printed
-    )
-
-    images.manifests("ci/app").joinpath(f"revisions/{digest.replace(':', '/')}/link").unlink()
-    assert "by their sha512, which no image needs" in run(VERSION=version)[1]
-
-    shutil.rmtree(layers(images) / "sha512")
+def test_a_layer_that_was_pushed_by_another_digest_is_kept_by_that_too(images, alias, run, version):
     assert run(VERSION=version) == (0, "")
+
+    kept, own = images.data(images.blob(b"layer")), images.data(alias)
+    assert (own.read_bytes(), own.stat().st_ino) == (b"layer", kept.stat().st_ino)
+    link = layers(images) / alias.replace(":", "/") / "link"
+    assert link.read_text() == alias
+    assert [*link.parent.iterdir()] == [link]
+    assert run(VERSION=version) == (0, "")
+
+
+def test_a_dry_run_has_it_in_the_shadow_alone(images, alias, dry_run, shadow):
+    before = tree(images.directory)
+
+    assert dry_run() == (0, "")
+
+    assert tree(images.directory) == before
+    root = shadow / "docker/registry/v2"
+    assert (root / images.data(alias).relative_to(images.root)).read_bytes() == b"layer"
+    link = layers(images) / alias.replace(":", "/") / "link"
+    assert (root / link.relative_to(images.root)).read_text() == alias
+    assert link.read_text() == images.blob(b"layer")
+
+
+def test_of_a_layer_by_another_digest_whose_content_is_gone_nothing_is_made(images, alias, run):
+    images.data(images.blob(b"layer")).unlink()
+
+    assert run() == (0, "")
+    assert not images.data(alias).exists()
 
 
 def test_a_run_waits_for_the_task_before_it(images, pushed, run, tmp_path, monkeypatch):
@@ -252,7 +300,7 @@ def test_a_store_that_cannot_be_written_is_an_error(images, run, monkeypatch):
     def refuse(*_, **__):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    monkeypatch.setattr("os.mkdir", refuse)
 
     code, printed = run()
     assert code == 1

@@ -195,12 +195,12 @@ def test_a_run_that_is_cut_off_loses_nothing_that_stays(images, case, monkeypatc
     before = pulled(images, staying(tags, made))
     left = random.randint(0, 5)
 
-    def cut_off_later(directory):
+    def cut_off_later(directory, **options):
         nonlocal left
         left -= 1
         if left < 0:
             raise InterruptedError
-        remove(directory)
+        remove(directory, **options)
 
     remove = shutil.rmtree
     with monkeypatch.context() as patched, suppress(InterruptedError):

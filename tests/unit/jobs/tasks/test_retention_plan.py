@@ -194,11 +194,11 @@ def test_a_signature_of_an_image_that_is_not_there_takes_no_images_place(images,
     assert planned(keepNewest=1) == {}
 
 
-def test_a_manifest_that_stays_and_names_no_digest_leaves_its_repository_alone_and_no_other(images, planned):
+def test_a_manifest_that_stays_and_cannot_be_read_leaves_its_repository_alone_and_no_other(images, planned):
     for repository in ("ci/a", "ci/b"):
         images.image(repository, "v1", pushed=OLD)
         images.image(repository, "pr-7", pushed=OLD)
-    damaged = images.manifest("ci/a", {"manifests": [{"digest": ["x"]}]}, OLD)
+    damaged = images.manifest("ci/a", {"layers": [{"digest": ["x"]}]}, OLD)
     images.tag("ci/a", "v2", damaged, OLD)
 
     made = planned()

@@ -29,7 +29,7 @@ def test_a_layout_has_the_image_with_all_its_blobs_as_files(store, image, images
         for digest in (image.digest, images.blob(b"{}"), images.blob(b"one"), images.blob(b"two")):
             blob = folder / "blobs" / digest.replace(":", "/")
             assert not blob.is_symlink()
-            assert blob.read_bytes() == store.data(digest).read_bytes()
+            assert blob.read_bytes() == images.data(digest).read_bytes()
 
 
 def test_a_layer_that_was_pushed_by_its_sha512_is_laid_out_by_its_sha256(store, images, tmp_path):
@@ -52,7 +52,7 @@ def test_nothing_is_left_of_it_even_if_a_blob_has_gone(store, image, images, tmp
         pass
     assert not (tmp_path / "layout").exists()
 
-    store.data(images.blob(b"two")).unlink()
+    images.data(images.blob(b"two")).unlink()
     with pytest.raises(FileNotFoundError), layout(tmp_path / "layout", store, image):
         pass
     assert not (tmp_path / "layout").exists()

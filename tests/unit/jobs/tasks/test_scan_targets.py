@@ -153,7 +153,7 @@ def test_what_cannot_be_scanned_is_told_with_its_reason(push, store, images):
     (images.manifests("odd") / "tags/1/current/link").write_text("nonsense")
     push.image("torn:1", "layer of torn")
     lost = images.blob(b"layer of torn")
-    store.data(lost).unlink()
+    images.data(lost).unlink()
 
     problems = {each.repository: each.problem for each in targets(store, 1)}
     assert problems["gone"] == "its manifest is not there or damaged"

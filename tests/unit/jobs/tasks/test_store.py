@@ -81,22 +81,29 @@ def test_go_writes_null_for_what_is_not_there():
     assert parse(json.dumps(content).encode()) == Manifest((A,))
 
 
-@pytest.mark.parametrize(
-    "digest", ["sha256:../../x", "sha256:" + 63 * "a", "md5:" + 64 * "a", 7, ["x"], {}, None]
-)
+@pytest.mark.parametrize("digest", ["sha256:../../x", "sha256:" + 63 * "a", "md5:" + 64 * "a", "", None])
 @pytest.mark.parametrize("key", ["config", "layers", "manifests", "subject"])
-def test_a_manifest_that_refers_to_what_is_no_digest_is_damaged(images, store, key, digest):
-    descriptor = {"digest": digest}
-    content = {key: [descriptor] if key in ("layers", "manifests") else descriptor}
+def test_what_is_no_digest_can_be_nowhere_and_is_left_out(images, store, key, digest):
+    descriptors = [{"digest": digest}, {"digest": A}, None]
+    content = {key: descriptors if key in ("layers", "manifests") else descriptors[0]}
 
-    assert store.manifest(images.blob(json.dumps(content).encode())) is None
+    expected = {"layers": Manifest((A,)), "manifests": Manifest((), (A,))}.get(key, Manifest(()))
+    assert store.manifest(images.blob(json.dumps(content).encode())) == expected
 
 
 @pytest.mark.parametrize(
-    "content", [{"layers": ["x"]}, {"layers": {}}, {"manifests": [None]}, {"subject": "x"}], ids=str
+    "content",
+    [{"layers": ["x"]}, {"layers": {}}, {"layers": [{"digest": 7}]}, {"config": {"digest": ["x"]}}],
+    ids=str,
 )
 def test_a_manifest_with_something_else_than_a_descriptor_is_damaged(images, store, content):
     assert store.manifest(images.blob(json.dumps(content).encode())) is None
+
+
+def test_what_the_registry_does_not_read_of_a_manifest_may_be_anything(images, store):
+    content = {"layers": [{"digest": A}], "subject": "x", "manifests": "x", "blobs": 7, "other": [["x"]]}
+
+    assert store.manifest(images.blob(json.dumps(content).encode())) == Manifest((A,))
 
 
 def test_a_manifest_that_is_nested_too_deeply_is_damaged(images, store):
