@@ -26,8 +26,7 @@ LONGEST = 4 * 1024 * 1024
 _DIGEST = re.compile(r"(sha256|blake3):[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
 
 _DEEPEST = 10_000  # encoding/json, scanner.go: maxNestingDepth
-_LONGEST_TEXT = 1024  # bytes; media types and digests have some 100
-_TOO_LONG = "…"  # stands for a longer one
+_LONGEST_TEXT = 1024  # bytes; media types and digests have some 100, and a longer text is cut
 _LONGEST_NAME = 6 * len("schemaVersion")  # bytes of a field's name, all of its letters escaped
 _END_OF_INT = 2**63  # Go's int64, and its int on the machines that the registry is built for
 
@@ -200,7 +199,10 @@ class _Reader:
         if not self._text.startswith(b'"', self._at):
             return self._other(before)
         written = self._quoted()
-        return _decoded(written) if len(written) <= _LONGEST_TEXT else _TOO_LONG
+        if len(written) <= _LONGEST_TEXT:
+            return _decoded(written)
+        start = _CHARACTERS.match(written[:_LONGEST_TEXT])  # an escape is cut off as a whole
+        return f"{_decoded(start[0] if start else b'')}…"
 
     def whole(self, before: int | None) -> int | None:
         """Read a whole number."""

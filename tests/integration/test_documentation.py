@@ -227,7 +227,7 @@ def test_the_file_with_the_log_ins_of_a_nomad_client_is_roots_alone(registry, tm
     assert json.loads((folder / "config.json").read_text()) == {}
 
 
-def test_a_missing_directory_of_a_repository_is_made_and_a_wrong_one_removed(registry):
+def test_a_missing_directory_of_a_repository_is_made(registry):
     home = registry.cluster.instance.registry_volume / "docker/registry/v2/repositories"
     (home / "documented/_manifests").mkdir(parents=True)
     made = block(
@@ -235,17 +235,9 @@ def test_a_missing_directory_of_a_repository_is_made_and_a_wrong_one_removed(reg
         "install -d -o 1000 -g 1000 "
         "/volume1/nomad/volumes/registry_data/docker/registry/v2/repositories/NAME/_layers",
     )
-    removed = block(
-        OPERATIONS,
-        "rm -r /volume1/nomad/volumes/registry_data/docker/registry/v2/repositories/NAME/_layers/sha512",
-    )
     registry.shell(made.text, replace={"NAME": "documented"})
     layers = home / "documented/_layers"
     assert (layers.stat().st_uid, layers.stat().st_gid) == (1000, 1000)
-
-    (layers / "sha512/00").mkdir(parents=True)
-    registry.shell(removed.text, replace={"NAME": "documented"})
-    assert list(layers.iterdir()) == []
     registry.remove_repositories("documented")
 
 

@@ -183,10 +183,14 @@ def test_of_a_descriptor_what_is_used_is_read():
     )
 
 
-def test_texts_that_nothing_reads_are_cut():
-    document = read(f'{{"mediaType": "{"x" * 5000}", "subject": {{"digest": "{C}"}}}}'.encode())
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [("x" * 5000, "x" * 1024), ("\\u0041" * 5000, "A" * 170), ("x\\n" * 5000, "x\n" * 341 + "x")],
+)
+def test_a_text_that_is_longer_than_any_that_is_used_is_cut(text, cut):
+    document = read(f'{{"mediaType": "{text}", "subject": {{"digest": "{C}"}}}}'.encode())
 
-    assert document.media_type == "…"
+    assert document.media_type == f"{cut}…"
     assert digests(document.subject) == [C]
 
 
