@@ -7,8 +7,11 @@ class CheckError(Exception):
     """A server or the registry is not as it must be; the message says what, where, and what to do."""
 
     def __str__(self) -> str:
-        """Give the message, in which a server's own words are harmless: Pulumi's engine prints it too."""
-        return visible_lines(super().__str__())
+        """Give the message, in which a server's own words are harmless: Pulumi's engine prints it too.
+
+        The engine takes `<{%…%}>` for a color, and panics at one that it does not know (its colors.go).
+        """
+        return visible_lines(super().__str__()).replace("<{%", "<{ %")
 
 
 class AnswerError(CheckError):

@@ -153,7 +153,8 @@ def _instances(written: Written) -> Iterator[Problem]:
         yield _problem(
             key,
             "needs registry.redis: each instance would remember layers that another one has deleted, and "
-            "lose a push; or go without a cache: registry.config.storage.cache: null",
+            "lose a push; or go without a cache, registry.config.storage.cache: null (docs/scaling.md says "
+            "what is refused then)",
         )
     for name in ("port", "debugPort"):
         if name in registry:

@@ -14,7 +14,7 @@ from checks.doctor.finding import Finding, failure, ok
 from checks.doctor.volume import directory_here
 from checks.errors import CheckError
 from jobs.tasks.blob_check import needed
-from jobs.tasks.store import Repository, Store, StoreError
+from jobs.tasks.store import Store, StoreError
 from jobs.tasks.upgrade_check import still_empty
 
 _STORED = ("data", "link")  # files of the registry's: blobs, and what points at them
@@ -161,6 +161,7 @@ def _dangling(directory: Path) -> tuple[dict[str, Path], list[str]]:
             digest = tag.digest
             if digest is None or digest not in repository.manifests or not exists(digest):
                 left[f"tag {name}:{tag.name}"] = home / "tags" / tag.name
+        names = {tag.digest: f"{name}:{tag.name}" for tag in reversed(repository.tags)}
         for digest in repository.manifests:
             if not exists(digest):
                 left[f"{name}@{digest}"] = home / "revisions" / digest.replace(":", "/")
@@ -171,13 +172,8 @@ def _dangling(directory: Path) -> tuple[dict[str, Path], list[str]]:
                 *(child for child in need.children if child in repository.manifests and not exists(child)),
             ]
             if missing:
-                broken.append(f"{_called(repository, digest)} lacks {missing[0]}")
+                broken.append(f"{names.get(digest, f'{name}@{digest}')} lacks {missing[0]}")
     return left, broken
-
-
-def _called(repository: Repository, digest: str) -> str:
-    tags = [tag.name for tag in repository.tags if tag.digest == digest]
-    return f"{repository.name}:{tags[0]}" if tags else f"{repository.name}@{digest}"
 
 
 def _forget(facts: Facts) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jobs.tasks.manifest_graph import reached
 from jobs.tasks.store import ROOT, Store, StoreError, layers_of, manifests_of, path_of
-from jobs.tasks.upgrade_check import EMPTY, SCHEMA_1, kind_of, tags_of
+from jobs.tasks.upgrade_check import EMPTY, SCHEMA_1, kind_of, tags_by_digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +57,15 @@ def _manifests(store: Store, name: str, collection: Collection) -> Iterator[str]
             yield f"repository {name}: {error}"
             return
         manifests &= reached({digest: _references(store, digest) for digest in manifests}, roots)
-    for digest in sorted(manifests):
-        kind = kind_of(store, digest, collection.version)
-        if kind == SCHEMA_1 and collection.version == "2":
-            continue  # 2.x reads it
+    kinds = {digest: kind_of(store, digest, collection.version) for digest in sorted(manifests)}
+    if collection.version == "2":
+        kinds = {digest: kind for digest, kind in kinds.items() if kind != SCHEMA_1}  # it reads them
+    tags = tags_by_digest(store, name) if any(kinds.values()) else {}
+    for digest, kind in kinds.items():
         if kind:
             what = {SCHEMA_1: "is of schema 1", EMPTY: "is empty"}.get(kind, "is no manifest")
-            tags = [f"{name}:{tag}" for tag in tags_of(store, name, digest)]
-            yield f"{', '.join(tags) or name} ({digest}) {what}"
+            named = [f"{name}:{tag}" for tag in tags.get(digest, ())]
+            yield f"{', '.join(named) or name} ({digest}) {what}"
 
 
 def _references(store: Store, digest: str) -> tuple[str, ...]:

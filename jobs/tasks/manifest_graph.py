@@ -19,13 +19,18 @@ def subject_of(tag: str) -> str | None:
 
 
 def belonging(store: Store, repository: Repository) -> Graph:
-    """Draw the graph: an index needs its children, a referrer its subject, a subject its referrers."""
+    """Draw the graph: an index needs its children, a referrer its subject, a subject its referrers.
+
+    A child counts by whatever media type the index gives it: the registry's own collection follows all that
+    the repository has as manifests (distribution, garbagecollect.go).
+    """
     graph: dict[str, set[str]] = {}
     for digest in repository.manifests:
         manifest = store.manifest(digest)
         if manifest is None:
             continue
-        graph.setdefault(digest, set()).update(manifest.children)
+        named = (blob for blob in manifest.blobs if blob in repository.manifests)
+        graph.setdefault(digest, set()).update(manifest.children, named)
         if manifest.subject:
             graph[digest].add(manifest.subject)
             graph.setdefault(manifest.subject, set()).add(digest)

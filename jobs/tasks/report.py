@@ -41,16 +41,16 @@ def run(directory: Path, rules: Sequence[Mapping[str, Any]]) -> None:
     removed = plan(store, [Rule.of(rule) for rule in rules], now).repositories
     leaving = {each.repository: {"tags": len(each.tags), "bytes": each.bytes} for each in removed}
     for name, repository in read.items():
+        sizes = {
+            digest: sum(map(size, _reached(store, [digest])))
+            for digest in {tag.digest for tag in repository.tags if tag.digest}
+        }
         line = {
             "repository": name,
             "bytes": sum(map(size, needs[name])),
             "own": sum(size(each) for each in needs[name] if users[each] == 1),
             "manifests": len(repository.manifests),
-            "tags": [
-                {**asdict(tag), "bytes": sum(map(size, _reached(store, [tag.digest])))}
-                for tag in repository.tags
-                if tag.digest
-            ],
+            "tags": [{**asdict(tag), "bytes": sizes[tag.digest]} for tag in repository.tags if tag.digest],
             "leaving": leaving.get(name),
         }
         print(json.dumps(line))

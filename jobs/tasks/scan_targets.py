@@ -48,11 +48,11 @@ def _of_repository(store: Store, repository: Repository, newest: int) -> Iterato
     tags = [(tag.pushed, tag.name, tag.digest) for tag in repository.tags if not subject_of(tag.name)]
     for _, name, digest in sorted(tags, key=lambda tag: tag[:2], reverse=True)[:newest]:
         if digest:  # else it is being removed
-            for target in _images(store, repository.name, digest):
+            for target in _images(store, repository, digest):
                 yield Target(repository=repository.name, tag=name, **target)
 
 
-def _images(store: Store, repository: str, tagged: str) -> Iterator[dict[str, Any]]:
+def _images(store: Store, repository: Repository, tagged: str) -> Iterator[dict[str, Any]]:
     """Find the images that a manifest is or has, each once; none in an artifact. Say what is left out."""
     waiting, seen, cut = deque[tuple[str, str | None, int]]([(tagged, None, 0)]), {tagged}, set[str]()
     while waiting:
@@ -62,13 +62,13 @@ def _images(store: Store, repository: str, tagged: str) -> Iterator[dict[str, An
             problem = "its manifest is not there or damaged"
             yield {"digest": digest, "platform": platform, "problem": problem}
             continue
-        if not manifest.children:
-            yield from _image(store, repository, manifest, document, digest=digest, platform=platform)
-            continue
+        yield from _image(store, repository.name, manifest, document, digest=digest, platform=platform)
+        # What an index calls a layer may be an image all the same, which somebody hides.
+        children = {*manifest.children, *(blob for blob in manifest.blobs if blob in repository.manifests)}
         for child in document.manifests:
             named = child.digest
             # A client may push an index without all of its platforms.
-            if named in seen or not _is_image(child) or not store.size(named):
+            if named in seen or named not in children or not _is_image(child) or not store.size(named):
                 continue
             if depth == _DEEPEST:
                 cut.add(f"its indexes are more than {_DEEPEST} deep: what is below is not scanned")
@@ -84,10 +84,10 @@ def _images(store: Store, repository: str, tagged: str) -> Iterator[dict[str, An
 def _image(
     store: Store, repository: str, manifest: Manifest, document: Document, **told: str | None
 ) -> Iterator[dict[str, Any]]:
-    """Describe an image, and whether it can be scanned; nothing of an artifact."""
+    """Describe an image, and whether it can be scanned; nothing of an index or an artifact."""
     if document.schema_version == 1:
         yield {**told, "problem": "Trivy reads no images of schema 1"}
-    elif document.config and document.config[0].media_type in _IMAGE_CONFIGS:
+    elif any(each.media_type in _IMAGE_CONFIGS for each in document.config if each.digest in manifest.blobs):
         lost = [blob for blob in manifest.blobs if not store.size(store.kept_as(repository, blob))]
         yield {
             **told,

@@ -22,6 +22,17 @@ from jobs.tasks.store_tree import Tree
 ROOT = BLOBS.removesuffix("/blobs")
 REPOSITORIES = f"{ROOT}/repositories"
 
+# Media types of manifests; a client may leave one out. BuildKit's cache is an index of layers.
+_MANIFESTS = {
+    "",
+    "application/vnd.docker.distribution.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v1+prettyjws",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.oci.image.index.v1+json",
+}
+
 _LONGEST_LINK = 256  # bytes; a link has a digest
 
 
@@ -51,8 +62,8 @@ class Repository:
 class Manifest:
     """What a manifest refers to, by digest."""
 
-    blobs: tuple[str, ...]  # configuration and layers
-    children: tuple[str, ...] = ()  # of an index: its manifests
+    blobs: tuple[str, ...]  # configuration and layers; of an index: what it names that is no manifest
+    children: tuple[str, ...] = ()  # of an index: its manifests, by the media types that it gives them
     subject: str | None = None  # of a referrer: the manifest that it is about
 
 
@@ -231,8 +242,10 @@ def parts_of(document: Document) -> Manifest:
         "fslayers": document.others,
         "blobs": document.others,
     }
-    blobs = (each.digest for name, named in parts.items() if name in fields for each in named)
-    children = (each.digest for each in document.manifests if "manifests" in fields)
+    blobs = [each.digest for name, these in parts.items() if name in fields for each in these]
+    named = document.manifests if "manifests" in fields else ()
+    blobs += [each.digest for each in named if each.media_type not in _MANIFESTS]
+    children = (each.digest for each in named if each.media_type in _MANIFESTS)
     return Manifest(
         blobs=tuple(dict.fromkeys(blobs)),
         children=tuple(dict.fromkeys(children)),

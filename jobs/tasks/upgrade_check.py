@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from stat import S_ISREG
@@ -49,10 +49,11 @@ def run(directory: Path) -> None:
 
 def in_repository(store: Store, name: str, manifests: tuple[str, ...]) -> Iterator[Finding]:
     """Find manifests that are not of schema 2, and whether 2.x knows the repository at all."""
-    for digest in manifests:
-        kind = kind_of(store, digest)
-        if kind and kind != EMPTY:  # an empty one is told as a file
-            yield {"kind": kind, "repository": name, "digest": digest, "tags": tags_of(store, name, digest)}
+    kinds = {digest: kind for digest in manifests if (kind := kind_of(store, digest))}
+    tags = tags_by_digest(store, name) if kinds else {}
+    for digest, kind in kinds.items():
+        if kind != EMPTY:  # an empty one is told as a file
+            yield {"kind": kind, "repository": name, "digest": digest, "tags": tags.get(digest, [])}
     if not store.tree.has_folder(layers_of(name)):
         yield {"kind": NO_LAYERS, "repository": name}
 
@@ -89,9 +90,13 @@ def kind_of(store: Store, digest: str, version: str = "3") -> str | None:
     return None if document.is_readable(version) else UNREADABLE
 
 
-def tags_of(store: Store, repository: str, digest: str) -> list[str]:
-    """Name the tags that point at a manifest of a repository."""
-    return [tag for tag in store.tags(repository) if store.pointed_at(repository, tag) == digest]
+def tags_by_digest(store: Store, repository: str) -> Mapping[str, Sequence[str]]:
+    """Name the tags that point at each manifest of a repository."""
+    found: dict[str, list[str]] = {}
+    for tag in store.tags(repository):
+        if digest := store.pointed_at(repository, tag):
+            found.setdefault(digest, []).append(tag)
+    return found
 
 
 def is_empty(path: Path) -> bool:
