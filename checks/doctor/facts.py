@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from threading import Lock
 from typing import Any, TypeVar
@@ -45,6 +45,10 @@ class Facts:
     clock: Callable[[], float] = time.time
     _answers: dict[str, Future[Any]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
+
+    def anew(self) -> "Facts":
+        """The same, with every question to be asked again."""
+        return replace(self, _answers={}, _lock=Lock())
 
     def recall(self, question: str, ask: Callable[[], T]) -> T:
         """Give the answer, or raise the error, of a question that is asked once."""

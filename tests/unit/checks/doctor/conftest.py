@@ -6,6 +6,17 @@ from checks.doctor.facts import Facts
 NOW = 1_800_000_000
 
 
+@pytest.fixture(autouse=True)
+def looks(monkeypatch):
+    """How many seconds pass before a failure is looked for again; tests of what stays wrong look once."""
+
+    def set_pauses(*pauses):
+        monkeypatch.setattr("checks.doctor.examination._PAUSES", pauses)
+
+    set_pauses()
+    return set_pauses
+
+
 @pytest.fixture
 def well(recorded, good, web_server):
     """Answers of servers and of a registry with which nothing is wrong."""
