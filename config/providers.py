@@ -168,6 +168,8 @@ def _wrong_address(keys: _Keys, address: str) -> str | None:
         return f"{address!r} is no address"
     # Nomad's client drops a path (nomad/api, newRequest); others may be behind a proxy that has one.
     first = url.path.strip("/").split("/")[0]
+    if not re.fullmatch(r"[\w.~/-]*", url.path, re.ASCII):  # jobs have it, and Nomad would read a ${ in it
+        return f"{address!r} has a path with other characters than letters, digits and ._~-"
     if (first and keys is NOMAD) or first in ("ui", "v1") or url.query or url.fragment:
         return f"{address!r} is no address of the API, but of a page: it ends with the port"
     return None

@@ -2,9 +2,30 @@
 
 import copy
 import json
+import re
 
 from config.settings import SECTIONS
 
+# Of every format that a text may end in: HCL and Nomad's own ${}, JSON, YAML, Go's templates, htpasswd, sh,
+# Traefik's rules, Consul's tags, PromQL, HTML, terminals; and words that stand for look-ups inside ours.
+SPECIAL = (
+    *("$", '"', "'", "\\", "`", "${", "%{", "$(", "#", ": ", " #", "- ", "{{", "}}", "{", "}", "[", "]", ","),
+    *("=", "&", "|", ";", "<", ">", "*", "?", "!", "~", "@", "%", "(", ")", "\n", "\r", "\t", " ", "\x00"),
+    *(
+        "\x1b",
+        "\x85",
+        "\u2028",
+        "\ufeff",
+        "é",
+        "😀",
+        "${env.PATH}",
+        "{{ end }}",
+        "{{- ",
+        "\nEND\n",
+        "`)||Host(`",
+    ),
+    *("vault-lookup-0-", "lookup-0-", "freeze-mode-", "</script>", "*/", "%s", "%0a", "\\n", "null", "0x1f"),
+)
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICozIMZfcJdjcnLknmkKsb2CCTzMO9ggz8HL5l+RXTJ7"
 HASH = "$2b$04$IwVER9jwYJQrOYD6ZL3Nxu15wMr4hQtSISTquDOlVSzaPEShWR5BO"
 PEM = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
@@ -185,3 +206,22 @@ def _texts_of(node, definitions, place):
     for below in (node.get("items"), node.get("additionalProperties")):
         if isinstance(below, dict):
             yield from _texts_of(below, definitions, (*place, "*"))
+
+
+def around(text, characters):
+    """Put characters on both sides."""
+    return "".join([*reversed(characters), text, *characters])
+
+
+def of_template(text):
+    """Read a template as Go does: its text, with each look-up as a word, and the look-ups."""
+    actions, parts = [], []
+    for index, part in enumerate(re.split(r"\{\{(.*?)\}\}", text, flags=re.DOTALL)):
+        if index % 2 == 0:
+            parts.append(part)
+        elif part == '"{{"':
+            parts.append("{{")
+        else:
+            actions.append(part)
+            parts.append(f"action{len(actions)}-")
+    return "".join(parts), actions

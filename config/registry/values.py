@@ -64,7 +64,7 @@ Url = Annotated[str, AfterValidator(_url)]
 
 def is_address(value: str) -> bool:
     """Whether Go's net.Listen and net.Dial take it for TCP: HOST:PORT, where the host may be left out."""
-    match = re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[^:\s\[\]/]*):(\d{1,5})", value)
+    match = re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.-]*):(\d{1,5})", value)
     return match is not None and 0 < int(match[1]) <= 65535
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from config.sections.base import Name, SecretText, Section, duration_between, secret_schema
+from config.sections.base import HttpUrl, Name, SecretText, Section, Text, duration_between, secret_schema
 
 # The three prefixes that Go's bcrypt reads; cost, then 22 characters of salt and 31 of hash.
 _BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
@@ -28,6 +28,8 @@ Algorithm = Literal["EdDSA", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512
 def _username(value: str) -> str:
     if not re.fullmatch(r"[^\s:]{1,128}", value):
         raise ValueError("a user name has no colon and no white space")
+    if value.startswith("#") or not value.isprintable():  # a line of htpasswd with # is a comment
+        raise ValueError("a user name has no # at its start, and no character that cannot be seen")
     return value
 
 
@@ -98,10 +100,10 @@ class Grant(Section):
 class Oidc(Section):
     """Log-in to Vault by an OpenID Connect provider; a person's groups there are grants here."""
 
-    discovery_url: str = Field(pattern=r"^https?://\S+$", description="The provider's issuer URL.")
-    client_id: str = Field(min_length=1, description="Vault's client id at the provider.")
+    discovery_url: HttpUrl = Field(description="The provider's issuer URL.")
+    client_id: Text = Field(min_length=1, description="Vault's client id at the provider.")
     client_secret: SecretText = Field(description="Its secret (a secret).")
-    groups: dict[str, tuple[str, ...]] = Field(
+    groups: dict[Text, tuple[str, ...]] = Field(
         min_length=1, description="Groups of the provider, each with the grants that its members get."
     )
     discovery_ca: Annotated[str, AfterValidator(_certificates)] | None = Field(
@@ -123,9 +125,9 @@ class Nodes(Section):
 class External(Section):
     """A token server that is there already."""
 
-    realm: str = Field(pattern=r"^https?://\S+$", description="URL at which clients ask for tokens.")
-    service: str = Field(min_length=1, description="Audience of the tokens.")
-    issuer: str = Field(min_length=1, description="Issuer of the tokens.")
+    realm: HttpUrl = Field(description="URL at which clients ask for tokens.")
+    service: Text = Field(min_length=1, description="Audience of the tokens.")
+    issuer: Text = Field(min_length=1, description="Issuer of the tokens.")
     root_cert_bundle: Annotated[str, AfterValidator(_certificates)] | None = Field(
         None, description="PEM certificates whose keys sign the tokens."
     )
@@ -149,9 +151,8 @@ class Auth(Section):
         {}, description="User names with bcrypt hashes (secrets); set by `python -m ops users set`."
     )
     grants: dict[GrantName, Grant] = Field({}, description="For mode vault: who may do what.")
-    issuer: str | None = Field(
+    issuer: HttpUrl | None = Field(
         None,
-        pattern=r"^https?://\S+$",
         description="For mode vault: issuer in Vault's tokens, if it is not vault:address.",
     )
     oidc: Oidc | None = Field(None, description="For mode vault: people log in by their groups.")

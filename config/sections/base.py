@@ -20,9 +20,21 @@ def _hostname(value: str) -> str:
     return value
 
 
+def _text(value: str) -> str:
+    """Refuse what nobody can see, and what Nomad would replace (Nomad: interpolation; HCL: templates)."""
+    if not value.isprintable():
+        raise ValueError("{value} has a character that cannot be seen, as the end of a line; remove it")
+    if "${" in value or "%{" in value:
+        raise ValueError("{value} has ${ or %{, by which Nomad would put something else there; remove it")
+    return value
+
+
 def _absolute_path(value: PurePosixPath) -> PurePosixPath:
+    _text(str(value))
     if not value.is_absolute() or ".." in value.parts:
         raise ValueError("{value} is no absolute path; write it like /volume1/nomad/volumes")
+    if '"' in str(value) or "\\" in str(value):  # Nomad's configuration has it as a text of HCL
+        raise ValueError("{value} has a quote or a backslash; take a directory without")
     return value
 
 
@@ -54,6 +66,8 @@ def secret_schema(inner: dict[str, Any]) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [inner, secure]})
 
 
+Text = Annotated[str, AfterValidator(_text)]
+HttpUrl = Annotated[str, Field(pattern=r"^https?://\S+$"), AfterValidator(_text)]
 Hostname = Annotated[str, AfterValidator(_hostname)]
 AbsolutePath = Annotated[
     PurePosixPath, AfterValidator(_absolute_path), WithJsonSchema({"type": "string", "pattern": "^/"})

@@ -6,11 +6,14 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from config.sections.base import Hostname, Port, SecretText, Section
+from config.sections.base import Hostname, Port, SecretText, Section, Text
 
 
 def _host_key(value: str) -> str:
-    if not re.fullmatch(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+=*( .*)?", value):
+    if (
+        not re.fullmatch(r"(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+=*( .*)?", value)
+        or not value.isprintable()
+    ):
         raise ValueError("is no SSH host key; `ssh-keyscan HOST` prints it, without the host name")
     return value
 
@@ -22,7 +25,7 @@ class Host(Section):
         description="Host name or address for SSH."
     )
     port: Port = Field(22, description="SSH port.")
-    user: str = Field("root", description="User to log in as.")
+    user: Text = Field("root", description="User to log in as.")
     host_key: Annotated[str, AfterValidator(_host_key)] = Field(
         description="The host's public key as `ssh-keyscan` prints it; another key is refused."
     )

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from config.sections.base import Cpu, Hostname, Name, Port, Section, duration_between
+from config.sections.base import Cpu, Hostname, Name, Port, Section, Text, duration_between
 from config.sections.instances import Redis, Scaling
 
 DEFAULT_NAME = "docker-registry"
@@ -34,10 +34,10 @@ class Homepage(Section):
     """How the registry shows on a Homepage dashboard; written as Consul tags and as Docker labels."""
 
     enabled: bool = Field(True, description="Write the Homepage tags and labels.")
-    name: str = Field("Docker Registry", description="Title of the tile.")
-    icon: str = Field("registry.png", description="Icon of the tile.")
-    group: str = Field("DevOps", description="Group that the tile is in.")
-    description: str = Field("Private Docker image repository", description="Text under the title.")
+    name: Text = Field("Docker Registry", description="Title of the tile.")
+    icon: Text = Field("registry.png", description="Icon of the tile.")
+    group: Text = Field("DevOps", description="Group that the tile is in.")
+    description: Text = Field("Private Docker image repository", description="Text under the title.")
 
 
 class Registry(Section):
@@ -49,7 +49,7 @@ class Registry(Section):
         "Vault path and volume names from it.",
     )
     hostname: Hostname = Field("registry.homelab.local", description="Host name that clients use.")
-    image: str = Field(
+    image: Text = Field(
         "registry:3",
         min_length=1,
         pattern=r"^[^\s:@][^\s]*$",
@@ -81,7 +81,7 @@ class Registry(Section):
     )
     cpu: Cpu = Field(500, description="CPU share in MHz; Docker takes no less than 2.")
     memory: int = Field(512, ge=32, description="Memory limit in MiB.")
-    datacenters: tuple[str, ...] = Field(
+    datacenters: tuple[Text, ...] = Field(
         ("dc1",), min_length=1, description="Nomad datacenters that the job may run in."
     )
     namespace: str = Field("default", pattern=r"^[a-zA-Z0-9-]{1,128}$", description="Nomad namespace.")

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from config.sections.base import Section
+from config.sections.base import HttpUrl, Section, Text
 
 
 class Workload(Section):
@@ -16,12 +16,11 @@ class Workload(Section):
     create_backend: bool = Field(
         False, description="Create the backend; by default the one of `nomad setup vault` is used."
     )
-    jwks_url: str | None = Field(
+    jwks_url: HttpUrl | None = Field(
         None,
-        pattern=r"^https?://\S+$",
         description="Nomad's keys, for createBackend; by default its address with /.well-known/jwks.json.",
     )
-    audience: str = Field("vault.io", min_length=1, description="Audience in the job's token.")
+    audience: Text = Field("vault.io", min_length=1, description="Audience in the job's token.")
 
 
 class Vault(Section):

@@ -1,9 +1,22 @@
 """Configs that the registry heeds in full are accepted; laid over the defaults, as a stack's are."""
 
+import re
+
 import pytest
 import yaml
+from text_settings import SPECIAL, around, at, of_template, put, texts
 
-from config.registry import RegistryVersion, check, defaults, merge
+from config.registry import (
+    RegistryVersion,
+    check,
+    defaults,
+    merge,
+    render,
+    secret_key,
+    secret_paths,
+    value_at,
+)
+from jobs.config_template import config_template
 
 V2, V3 = RegistryVersion.V2, RegistryVersion.V3
 BOTH = (V2, V3)
@@ -241,7 +254,7 @@ ACCEPTED = {
 }
 
 
-@pytest.mark.parametrize(
+EACH = pytest.mark.parametrize(
     ("version", "override"),
     [
         pytest.param(version, text, id=f"{name} ({version}.x)")
@@ -249,5 +262,71 @@ ACCEPTED = {
         for version in ([versions] if isinstance(versions, RegistryVersion) else versions)
     ],
 )
+
+
+@EACH
 def test_a_config_that_the_registry_heeds_is_accepted(version, override):
     assert check(merge(defaults(version), yaml.safe_load(override)), version) == []
+
+
+@EACH
+def test_every_character_of_it_reaches_the_registry_or_is_refused(version, override):
+    base, written = defaults(version), yaml.safe_load(override)
+    changes = [lambda text, place=place: put(written, place, text) for place in texts(written)]
+    changes += [
+        lambda text, place=place: put(written, place, at(written, place) + text) for place in texts(written)
+    ]
+    changes += [lambda text, place=place: renamed(written, place, text) for place in keys(written)]
+    for change in changes:
+
+        def fits(text, change=change):
+            return check(merge(base, change(text)), version) == []
+
+        if not fits("words"):
+            continue  # a form of its own, as a duration
+        text = around("words", SPECIAL)
+        if not fits(text):
+            text = around("words", [each for each in SPECIAL if fits(around("words", [each]))])
+        if fits(text):
+            config = merge(base, change(text))
+            assert seen_by_the_registry(config) == config
+
+
+def keys(value, at=()):
+    for key, each in (
+        value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
+    ):
+        if isinstance(key, str):
+            yield (*at, key)
+        yield from keys(each, (*at, key))
+
+
+def renamed(config, place, key):
+    *above, last = place
+    section = {name: value for name, value in at(config, above).items() if name != last}
+    section |= {key: at(config, place)}
+    return put(config, above, section) if above else section
+
+
+def seen_by_the_registry(config):
+    """Render config.yml as consul-template does, with what Vault then has, and read it."""
+    secrets = {secret_key(path): value_at(config, path) for path in secret_paths(config)}
+    text, actions = of_template(config_template(config, None, "secret/data/registry/config"))
+
+    def looked_up(value):
+        if isinstance(value, dict):
+            return {key: looked_up(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [looked_up(each) for each in value]
+        if isinstance(value, str) and (found := re.fullmatch(r"action\d+-action(\d+)-action\d+-", value)):
+            key = re.fullmatch(r' index \.Data\.data "([^"]+)" \| toJSON ', actions[int(found[1]) - 1])
+            return secrets[key[1]]
+        return value
+
+    return looked_up(yaml.safe_load(text))
+
+
+def test_what_gos_reader_takes_for_the_end_of_a_line_is_escaped():
+    text = render({"version": 0.1, "log": {"fields": {"a": "x\x85y", "b\u2028": "\u2029"}}})
+
+    assert not set(text) & set("\x85\u2028\u2029")
