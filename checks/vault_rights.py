@@ -149,7 +149,8 @@ def _secret(settings: Settings, key: str) -> Rights:
     mount, path = settings.vault.mount, f"{settings.registry.name}/{key}"
     return {
         f"{mount}/data/{path}": {"create", "update", "read"},
-        f"{mount}/metadata/{path}": {"read", "delete"},
+        # The provider reads custom_metadata back, and writes it again with each new version.
+        f"{mount}/metadata/{path}": {"read", "update", "delete"},
     }
 
 

@@ -41,6 +41,8 @@ class Job(Resource):
         "type",
         "version",
     )
+    # As published, a changed jobspec also lists these as changes; no input is among them.
+    recomputed = ("allocationIds", "modifyIndex", "region", "status")
     volatile = ("allocationIds", "deploymentId", "deploymentStatus", "modifyIndex", "status", "version")
     defaults: ClassVar[Mapping[str, Any]] = {
         "deregisterOnDestroy": True,
@@ -92,6 +94,7 @@ class Job(Resource):
         if any(change.path == "jobspec" for change in found):
             if has_unknown(new["jobspec"]):
                 return found
+            found += [Change(key, PropertyDiffKind.UPDATE, False) for key in self.recomputed]
             planned = await self.planned(new)
             moved = [key for key in ("name", "namespace") if planned[key] != old.get(key)]
             if moved and new.get("deregisterOnIdChange", True):

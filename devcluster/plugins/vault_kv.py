@@ -1,6 +1,7 @@
 """Secrets in a KV version 2 engine (Vault API: KV secrets engine, version 2)."""
 
 import json
+import re
 from typing import Any
 
 import pulumi_vault as vault
@@ -10,18 +11,31 @@ from devcluster.plugins.resource import Call
 from devcluster.plugins.values import Plain
 from devcluster.plugins.vault_resource import VaultResource
 
+_UNITS = {"h": 3600, "m": 60, "s": 1}
+_CUSTOM = {
+    "casRequired": "cas_required",
+    "data": "custom_metadata",
+    "deleteVersionAfter": "delete_version_after",
+    "maxVersions": "max_versions",
+}
+
 
 class SecretV2(VaultResource):
-    """A secret in a KV v2 mount; id `<mount>/data/<name>`."""
+    """A secret in a KV v2 mount; id `<mount>/data/<name>`.
+
+    As published, contents are not read back: one that was changed or deleted by hand is unseen while its
+    metadata is there. `customMetadata` is read back, so that each update writes the metadata too.
+    """
 
     type_name = "vault:kv/secretV2:SecretV2"
     args = vault.kv.SecretV2Args
-    outputs = ("data", "metadata", "path")
+    outputs = ("customMetadata", "data", "metadata", "path")
     volatile = ("data", "metadata")
+    computed = frozenset({"customMetadata"})
     autonamed = True
     replacing = frozenset({"mount", "name"})
     secret = frozenset({"data", "dataJson"})
-    absent = frozenset({"namespace", "cas", "options", "customMetadata", "dataJsonWo", "dataJsonWoVersion"})
+    absent = frozenset({"namespace", "cas", "options", "dataJsonWo", "dataJsonWoVersion"})
 
     async def comparable(self, key: str, value: Any, properties: Plain) -> Any:
         """`dataJson` is compared as data."""
@@ -36,31 +50,34 @@ class SecretV2(VaultResource):
     async def create(self, new: Plain, call: Call) -> tuple[str, Plain]:
         """Writes a new version on top of what may be there."""
         resource_id = _secret_id(new)
+        return resource_id, await self._written(resource_id, new, new.get("customMetadata"))
+
+    async def _written(self, resource_id: str, new: Plain, custom: Plain | None) -> Plain:
+        """Writes the contents, and after them the metadata if any are known."""
         try:
             data = json.loads(new.get("dataJson", "{}"))
         except ValueError as error:
             raise PluginError(f"{resource_id}: dataJson is no JSON: write it with json.dumps") from error
         await self._api.call("POST", f"/v1/{resource_id}", body={"data": data})
-        return resource_id, await self._stored(resource_id) or {}
+        if custom:
+            body = {field: custom[name] for name, field in _CUSTOM.items() if name in custom}
+            await self._api.call("POST", _metadata_path(resource_id), body=body)
+        contents = {"data": _texts(data), "metadata": {}, "path": resource_id}
+        return contents if new.get("disableRead") else contents | (await self._stored(resource_id) or {})
 
     async def _stored(self, resource_id: str) -> Plain | None:
-        found = await self._api.call("GET", f"/v1/{resource_id}")
-        if found is None:  # never written, or its latest version deleted
+        """All that the server tells but the contents; None if even the metadata is gone."""
+        version = await self._api.call("GET", f"/v1/{resource_id}")
+        found = await self._api.call("GET", _metadata_path(resource_id))
+        if found is None:
             return None
-        data, metadata = found["data"]["data"], found["data"]["metadata"]
-        return {
-            "path": resource_id,
-            "dataJson": json.dumps(data, sort_keys=True),
-            "data": {
-                key: value if isinstance(value, str) else json.dumps(value) for key, value in data.items()
-            },
-            "metadata": {
-                key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()
-            },
-        }
+        custom = {name: found["data"].get(field) for name, field in _CUSTOM.items()}
+        custom["deleteVersionAfter"] = _seconds(custom["deleteVersionAfter"] or "0s")
+        told = {"path": resource_id, "customMetadata": {**custom, "data": custom["data"] or {}}}
+        return told | ({"metadata": _texts(version["data"]["metadata"])} if version else {})
 
     async def read(self, resource_id: str, old: Plain) -> tuple[str, Plain] | None:
-        """The latest version, unless `disableRead`."""
+        """What is beside the contents, unless `disableRead`; an import gets no contents either."""
         mount, found, name = resource_id.partition("/data/")
         if not found:
             raise PluginError(f"{resource_id!r} is no id of a KV v2 secret: give <mount>/data/<name>")
@@ -70,15 +87,27 @@ class SecretV2(VaultResource):
         return None if stored is None else (resource_id, {**old, "mount": mount, "name": name, **stored})
 
     async def update(self, resource_id: str, old: Plain, new: Plain, call: Call) -> Plain:
-        """A new version, or only a switch in the state."""
-        if _normalised(new.get("dataJson", "{}")) == _normalised(old.get("dataJson", "{}")):
-            return {key: old[key] for key in self.outputs if key in old}
-        return {**(await self.create(new, call))[1], "dataJson": new.get("dataJson", "{}")}
+        """A new version whatever changed, and the metadata that it was last read with."""
+        return await self._written(resource_id, new, new.get("customMetadata") or old.get("customMetadata"))
 
     async def delete(self, resource_id: str, old: Plain, call: Call) -> None:
         """Deletes the latest version, which can be undeleted, or with `deleteAllVersions` all of it."""
-        path = resource_id.replace("/data/", "/metadata/", 1) if old.get("deleteAllVersions") else resource_id
-        await self._api.call("DELETE", f"/v1/{path}")
+        path = _metadata_path(resource_id) if old.get("deleteAllVersions") else f"/v1/{resource_id}"
+        await self._api.call("DELETE", path)
+
+
+def _metadata_path(resource_id: str) -> str:
+    return "/v1/" + resource_id.replace("/data/", "/metadata/", 1)
+
+
+def _texts(values: Plain) -> dict[str, str]:
+    """As the plugin keeps maps: what is not text, as JSON."""
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+
+
+def _seconds(duration: str) -> int:
+    """Of Vault's text such as "1h30m0s"."""
+    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([hms])", duration))
 
 
 def _secret_id(new: Plain) -> str:

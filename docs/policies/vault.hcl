@@ -19,12 +19,13 @@ path "sys/policies/acl/docker-registry" {
   capabilities = ["create", "read", "update", "delete"]
 }
 
-# The generated http.secret.
+# The generated http.secret. With each new version of a secret the provider writes its metadata too, here and
+# below.
 path "secret/data/docker-registry/http" {
   capabilities = ["create", "read", "update"]
 }
 path "secret/metadata/docker-registry/http" {
-  capabilities = ["read", "delete"]
+  capabilities = ["read", "update", "delete"]
 }
 
 # The provider works with a short-lived child of the token. Not needed with vault:skipChildToken.
@@ -61,7 +62,7 @@ path "secret/data/docker-registry/config" {
   capabilities = ["create", "read", "update"]
 }
 path "secret/metadata/docker-registry/config" {
-  capabilities = ["read", "delete"]
+  capabilities = ["read", "update", "delete"]
 }
 
 # ---- tls.mode: registry ----
@@ -91,7 +92,7 @@ path "secret/data/docker-registry/users" {
   capabilities = ["create", "read", "update"]
 }
 path "secret/metadata/docker-registry/users" {
-  capabilities = ["read", "delete"]
+  capabilities = ["read", "update", "delete"]
 }
 
 # ---- auth.mode: vault ----
@@ -114,7 +115,7 @@ path "secret/data/docker-registry/jwks" {
   capabilities = ["create", "read", "update"]
 }
 path "secret/metadata/docker-registry/jwks" {
-  capabilities = ["read", "delete"]
+  capabilities = ["read", "update", "delete"]
 }
 path "sys/policies/acl/docker-registry-keys" {
   capabilities = ["create", "read", "update", "delete"]
@@ -222,7 +223,7 @@ path "secret/data/docker-registry/backup-s3" {
   capabilities = ["create", "read", "update"]
 }
 path "secret/metadata/docker-registry/backup-s3" {
-  capabilities = ["read", "delete"]
+  capabilities = ["read", "update", "delete"]
 }
 
 # ---- maintenance.backup, vault.identity: workload ----
@@ -254,7 +255,7 @@ path "secret/data/docker-registry/mirrors/docker-hub" {
   capabilities = ["create", "read", "update"]
 }
 path "secret/metadata/docker-registry/mirrors/docker-hub" {
-  capabilities = ["read", "delete"]
+  capabilities = ["read", "update", "delete"]
 }
 
 # ---- mirrors that read anything in Vault, vault.identity: workload ----

@@ -158,9 +158,14 @@ def test_a_job_is_imported_by_name_and_namespace(seen):
 
 
 def test_a_changed_jobspec_makes_the_next_version(seen):
-    assert seen["updated"].paths == {"web": ["jobspec"]}
+    assert seen["updated"].operations == {"web": "update"}
     assert seen["new job"]["Version"] == 2
     assert seen["new job"]["TaskGroups"][0]["Tasks"][0]["Resources"]["MemoryMB"] == 30
+
+
+def test_a_changed_jobspec_lists_what_nomad_computes_anew_as_changes_too(seen):
+    computed = ["allocationIds", "modifyIndex", "region", "status"]
+    assert seen["updated"].paths == {"web": sorted([*computed, "jobspec"])}
 
 
 def test_a_job_changed_behind_pulumi_stops_an_update_until_refresh(seen):

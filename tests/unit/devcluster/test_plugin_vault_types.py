@@ -8,6 +8,7 @@ from devcluster.plugins.errors import PluginError
 from devcluster.plugins.resource import Call
 from devcluster.plugins.vault_approle import AppRole
 from devcluster.plugins.vault_identity import Group, OidcKey
+from devcluster.plugins.vault_kv import SecretV2
 from devcluster.plugins.vault_mount import Mount
 from devcluster.plugins.vault_pki import PkiRole, RootCert
 
@@ -89,6 +90,49 @@ def test_a_mount_that_is_not_there_is_gone_and_another_refusal_is_an_error():
     assert asyncio.run(Mount(gone).read("pki", {})) is None
     with pytest.raises(PluginError, match="permission denied"):
         asyncio.run(Mount(refused).read("pki", {}))
+
+
+METADATA = {
+    "max_versions": 5,
+    "cas_required": False,
+    "delete_version_after": "1h30m0s",
+    "custom_metadata": None,
+}
+SECRET = {"mount": "secret", "name": "web", "dataJson": '{"word": "new"}'}
+
+
+def test_a_secret_is_read_without_its_contents_and_is_gone_only_with_its_metadata():
+    old = {**SECRET, "data": {"word": "new"}}
+    deleted = Server({"GET /v1/secret/data/web": None, "GET /v1/secret/metadata/web": {"data": METADATA}})
+    found = asyncio.run(SecretV2(deleted).read("secret/data/web", old))
+    assert found[1]["dataJson"] == SECRET["dataJson"]
+    assert found[1]["data"] == {"word": "new"}
+    gone = Server({"GET /v1/secret/data/web": None, "GET /v1/secret/metadata/web": None})
+    assert asyncio.run(SecretV2(gone).read("secret/data/web", old)) is None
+
+
+def test_an_updated_secret_is_written_before_its_metadata_which_are_those_last_read():
+    server = Server({"GET /v1/secret/metadata/web": {"data": METADATA}, "GET /v1/secret/data/web": None})
+    read = asyncio.run(SecretV2(server).read("secret/data/web", {"mount": "secret"}))[1]
+    asyncio.run(SecretV2(server).update("secret/data/web", {**SECRET, **read}, SECRET, CALL))
+    posted = [request for request in server.bodies if request.startswith("POST")]
+    assert posted == ["POST /v1/secret/data/web", "POST /v1/secret/metadata/web"]
+    assert server.bodies[posted[1]] == {
+        "max_versions": 5,
+        "cas_required": False,
+        "delete_version_after": 5400,
+        "custom_metadata": {},
+    }
+
+
+def test_a_created_secret_writes_no_metadata_unless_the_program_has_some():
+    answers = {"GET /v1/secret/metadata/web": {"data": METADATA}, "GET /v1/secret/data/web": None}
+    plain, described = Server(answers), Server(answers)
+    asyncio.run(SecretV2(plain).create(SECRET, CALL))
+    assert "POST /v1/secret/metadata/web" not in plain.bodies
+    custom = {"customMetadata": {"maxVersions": 2}}
+    asyncio.run(SecretV2(described).create({**SECRET, **custom}, CALL))
+    assert described.bodies["POST /v1/secret/metadata/web"] == {"max_versions": 2}
 
 
 def test_a_group_of_a_name_that_is_taken_is_refused_with_the_way_out():
