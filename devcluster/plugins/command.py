@@ -24,7 +24,6 @@ class _Command(Resource):
     outputs = ("stdout", "stderr")
     volatile = outputs
     replacing = frozenset({"triggers"})
-    tainted = frozenset(outputs)
     zero_is_unset = False
 
     @abstractmethod
@@ -84,7 +83,11 @@ class _Output:
 
 
 class LocalCommand(_Command):
-    """On this machine."""
+    """On this machine.
+
+    As published, what it prints is no secret because its environment is one: a program that prints it says so
+    by `additional_secret_outputs`.
+    """
 
     type_name = "command:local:Command"
     args = LocalArgs
@@ -127,6 +130,7 @@ class RemoteCommand(_Command):
 
     type_name = "command:remote:Command"
     args = RemoteArgs
+    tainted = frozenset(_Command.outputs)
     secret = frozenset({"connection"})
 
     async def _run(
@@ -149,6 +153,7 @@ class Command(LocalProvider):
     """It has no settings."""
 
     name = "command"
+    bridged = False
 
     def resources(self, settings: Mapping[str, Any]) -> Sequence[Resource]:
         """Local and remote."""

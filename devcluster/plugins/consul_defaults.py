@@ -31,9 +31,7 @@ class ServiceDefaults(ConfigEntry):
     kind = "service-defaults"
     outputs = ("kind",)
     replacing = frozenset({"name", "exposes"})
-    absent = frozenset(
-        {"namespace", "partition", "destinations", "envoyExtensions", "mutualTlsMode", "upstreamConfigs"}
-    )
+    absent = frozenset({"partition", "destinations", "envoyExtensions", "mutualTlsMode", "upstreamConfigs"})
 
     def _entry(self, new: Plain) -> Plain:
         entry: Plain = {key: new[name] for name, key in _SCALARS.items() if name in new}

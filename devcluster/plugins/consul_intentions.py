@@ -11,6 +11,7 @@ from devcluster.plugins.values import UNKNOWN, Plain
 
 _SOURCE = {
     "name": "Name",
+    "peer": "Peer",
     "action": "Action",
     "precedence": "Precedence",
     "type": "Type",
@@ -28,7 +29,7 @@ class ServiceIntentions(ConfigEntry):
     args = ConfigEntryServiceIntentionsArgs
     kind = "service-intentions"
     replacing = frozenset({"name"})
-    absent = frozenset({"namespace", "partition", "jwts"})
+    absent = frozenset({"partition", "jwts"})
 
     def check(self, new: Plain) -> Iterator[CheckFailure]:
         """Also refuses what this stand-in would drop from a source."""

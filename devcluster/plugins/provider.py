@@ -24,6 +24,7 @@ class LocalProvider(protocol.Provider, ABC):
     name: ClassVar[str]
     settings: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # setting: environment variables that stand in
     required: ClassVar[tuple[str, ...]] = ()
+    bridged: ClassVar[bool] = True  # whether the published one is made of a Terraform provider
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

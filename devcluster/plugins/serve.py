@@ -34,9 +34,9 @@ class Engine:
         )
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def log(self, urn: str, line: str) -> None:
+    async def log(self, urn: str, line: str, severity: Any = engine_pb2.INFO) -> None:
         """A line in the user's terminal, under the resource."""
-        request = engine_pb2.LogRequest(severity=engine_pb2.INFO, urn=urn, message=line)
+        request = engine_pb2.LogRequest(severity=severity, urn=urn, message=line)
         await self._stub.Log(request)
 
     async def run(self, operation: Awaitable[Any]) -> Any:
@@ -57,8 +57,9 @@ class Engine:
 class _Errors(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """Turns exceptions into statuses that the engine knows; gRPC itself would say only "Unexpected …"."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, provider: "type[LocalProvider]") -> None:
         self._engine = engine
+        self._provider = provider
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
         handler = await continuation(details)
@@ -72,9 +73,11 @@ class _Errors(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             try:
                 return await self._engine.run(operation)
             except InitFailedError as error:
-                await context.abort_with_status(_init_failed(request, error))
+                await context.abort_with_status(
+                    _init_failed(request, error, await self._told(request, error))
+                )
             except PluginError as error:
-                await context.abort(grpc.StatusCode.UNKNOWN, str(error))
+                await context.abort(grpc.StatusCode.UNKNOWN, await self._told(request, error))
             except NotImplementedError as error:
                 await context.abort(grpc.StatusCode.UNIMPLEMENTED, str(error))
             except asyncio.CancelledError:
@@ -91,19 +94,29 @@ class _Errors(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             response_serializer=handler.response_serializer,
         )
 
+    async def _told(self, request: Any, error: PluginError) -> str:
+        """The message as the published plugin tells it: one of Terraform's says it in the log before."""
+        urn = getattr(request, "urn", "")
+        if not self._provider.bridged or not urn:
+            return str(error)
+        source = f"provider={self._provider.name}@{self._provider.version()}"
+        line = f"  sdk-v2/provider2.go:572: sdk.helper_schema: {error}: {source}"
+        await self._engine.log(urn, line, engine_pb2.ERROR)
+        return f"1 error occurred:\n\t* {error}\n\n"
 
-def _init_failed(request: Any, error: InitFailedError) -> Any:
+
+def _init_failed(request: Any, error: InitFailedError, message: str) -> Any:
     """The status by which the engine keeps a resource that exists but is not ready (provider.proto)."""
     detail = provider_pb2.ErrorResourceInitFailed(
         id=error.resource_id,
         properties=PropertyValue.marshal_map(error.outputs),
-        reasons=[str(error)],
+        reasons=[message],
         inputs=getattr(request, "news", None) or getattr(request, "properties", struct_pb2.Struct()),
     )
     code = grpc.StatusCode.UNKNOWN
-    status = status_pb2.Status(code=code.value[0], message=str(error))
+    status = status_pb2.Status(code=code.value[0], message=message)
     status.details.add().Pack(detail)
-    return _Status(code, str(error), (("grpc-status-details-bin", status.SerializeToString()),))
+    return _Status(code, message, (("grpc-status-details-bin", status.SerializeToString()),))
 
 
 class _Status(grpc.Status):  # type: ignore[misc]
@@ -117,7 +130,7 @@ def main(provider: "type[LocalProvider]", address: str) -> None:
 
     async def serve() -> None:
         engine = Engine(address)
-        server = grpc.aio.server(interceptors=[_Errors(engine)], options=_GRPC_CHANNEL_OPTIONS)
+        server = grpc.aio.server(interceptors=[_Errors(engine, provider)], options=_GRPC_CHANNEL_OPTIONS)
         servicer = ProviderServicer([], provider.version(), provider(engine), address)
         provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
         port = server.add_insecure_port("127.0.0.1:0")

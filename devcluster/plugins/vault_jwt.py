@@ -54,7 +54,10 @@ class JwtAuthBackend(AuthMount):
 
 
 class JwtRole(Endpoint):
-    """A role of either method; several accepted values of a claim are one string with commas."""
+    """A role of either method; several accepted values of a claim are one string with commas.
+
+    As published, Vault gets a list for each claim, also of one value.
+    """
 
     type_name = "vault:jwt/authBackendRole:AuthBackendRole"
     args = vault.jwt.AuthBackendRoleArgs
@@ -81,5 +84,5 @@ class JwtRole(Endpoint):
         return properties
 
 
-def _split(value: str) -> str | list[str]:
-    return [part.strip() for part in value.split(",")] if "," in value else value
+def _split(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",")]

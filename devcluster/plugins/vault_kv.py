@@ -93,7 +93,7 @@ class SecretV2(VaultResource):
     async def delete(self, resource_id: str, old: Plain, call: Call) -> None:
         """Deletes the latest version, which can be undeleted, or with `deleteAllVersions` all of it."""
         path = _metadata_path(resource_id) if old.get("deleteAllVersions") else f"/v1/{resource_id}"
-        await self._api.call("DELETE", path)
+        await self._delete_at(path)
 
 
 def _metadata_path(resource_id: str) -> str:

@@ -126,7 +126,7 @@ class RootCert(Fields):
 
     async def delete(self, resource_id: str, old: Plain, call: Call) -> None:
         """Deletes the issuer; its key stays in the mount, and a default issuer has no successor."""
-        await self._api.call("DELETE", f"/v1/{resource_id}")
+        await self._delete_at(f"/v1/{resource_id}")
 
 
 class PkiRole(Endpoint):
@@ -174,6 +174,10 @@ class PkiRole(Endpoint):
         }
     )
     elsewhere = frozenset({"backend", "name"})
+
+    async def delete(self, resource_id: str, old: Plain, call: Call) -> None:
+        """Deletes it."""
+        await self._delete_at(self._path(resource_id))
 
     def _decoded(self, properties: Plain) -> Plain:
         """A perpetual change unless the program writes seconds too: "2592000", not "720h"."""

@@ -21,10 +21,11 @@ class Policy(VaultResource):
         await self._api.call("PUT", f"/v1/sys/policies/acl/{new['name']}", body={"policy": new["policy"]})
         return new["name"], {}
 
-    async def read(self, resource_id: str, old: Plain) -> tuple[str, Plain] | None:
-        """The policy's text as the server stores it."""
+    async def read(self, resource_id: str, old: Plain) -> tuple[str, Plain]:
+        """The policy's text as the server stores it; as published, a deleted one counts as an empty one."""
         found = await self._api.call("GET", f"/v1/sys/policies/acl/{resource_id}")
-        return found and (resource_id, {**old, "name": resource_id, "policy": found["data"]["policy"]})
+        text = found["data"]["policy"] if found else ""
+        return resource_id, {**old, "name": resource_id, "policy": text}
 
     async def update(self, resource_id: str, old: Plain, new: Plain, call: Call) -> Plain:
         """Vault replaces the whole text."""

@@ -18,6 +18,14 @@ class VaultResource(Resource):
     def __init__(self, api: Api) -> None:
         self._api = api
 
+    async def _delete_at(self, path: str) -> None:
+        """Deletes an object of a secrets engine; as published, one whose engine is gone is an error.
+
+        Vault itself takes it for deleted if there is none of that name, and answers 404 where no engine is.
+        """
+        if await self._api.call("DELETE", path) is None:
+            raise PluginError(f"Vault: DELETE {path}: 404: no handler for route")
+
 
 class Fields(VaultResource):
     """Inputs that are the API's fields in camelCase."""

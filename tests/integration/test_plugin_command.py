@@ -34,7 +34,7 @@ def seen(trial, sshd, tmp_path_factory):
             **properties,
         }
 
-    def commands(*, local=None, remote=None, password=None):
+    def commands(*, local=None, remote=None, password=None, outputs=None):
         def program():
             secret = {"environment": {"GREETING": pulumi.Output.secret(password)}} if password else {}
             here = command.local.Command(
@@ -48,6 +48,7 @@ def seen(trial, sshd, tmp_path_factory):
                     **(local or {}),
                     **secret,
                 },
+                opts=pulumi.ResourceOptions(additional_secret_outputs=outputs),
             )
             there = command.remote.Command(
                 "remote",
@@ -85,8 +86,10 @@ def seen(trial, sshd, tmp_path_factory):
     seen["updated"] = trial.up(commands(**changed))
     seen["new outputs"] = trial.outputs()
     seen["updated remote file"] = (folder / "remote").read_text()
-    seen["secret"] = trial.up(commands(local={"logging": "none"}, password="s3same"))
+    seen["secret"] = trial.up(commands(local={"logging": "none"}, password="s3same", outputs=["stdout"]))
     seen["stored"] = trial.stored()
+    trial.up(commands(local={"logging": "none"}, password="0ther"))
+    seen["stored in clear"] = trial.stored()
     trial.up(commands())
     seen["triggered"] = trial.up(commands(local={"triggers": ["now"]}))
     seen["deleted"] = (folder / "deleted").read_text()
@@ -137,10 +140,11 @@ def test_scripts_run_in_the_given_directory(seen):
     assert set(seen["runs"]) == {str(seen["folder"])}
 
 
-def test_an_output_made_with_a_secret_is_secret(seen):
+def test_what_a_local_command_prints_of_a_secret_environment_is_secret_only_if_the_program_says_so(seen):
     assert seen["secret"].operations["local"] == "update"
     assert "s3same" not in seen["stored"]
     assert "BEGIN OPENSSH PRIVATE KEY" not in seen["stored"]
+    assert "made 0ther" in seen["stored in clear"]
 
 
 def test_a_failing_script_fails_the_update_with_its_output(seen):

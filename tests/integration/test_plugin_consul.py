@@ -1,5 +1,7 @@
 """The local consul plugin against a real Consul, driven by the real engine."""
 
+import re
+
 import httpx
 import pulumi
 import pulumi_consul as consul
@@ -50,7 +52,10 @@ def seen(cluster, entry, tmp_path_factory):
     seen["gone"] = trial.up(defaults(), refresh=True)
     seen["renamed"] = trial.up(defaults(name="plugin-api"))
     seen["old"], seen["new"] = entry(), entry("plugin-api")
-    seen["wrong"] = trial.failure("preview", defaults(namespace="team"))
+    seen["wrong"] = trial.failure("preview", defaults(partition="team"))
+    seen["in a namespace"] = trial.preview(defaults(namespace="team"))
+    seen["refused"] = trial.failure("up", defaults(resource="team", name="plugin-team", namespace="team"))
+    trial.up(defaults(name="plugin-api"))
     seen["destroyed"], seen["after"] = trial.destroy(), entry("plugin-api")
     httpx.put(f"{cluster.consul_address}/v1/config", json=changed).raise_for_status()
     trial.up(defaults(protocol="grpc", import_="plugin-web"))
@@ -121,7 +126,8 @@ def allowed(cluster, tmp_path_factory):
     seen["imported"] = newcomer.preview(intentions())
     seen["renamed"] = trial.up(intentions(name="plugin-api"))
     seen["old"], seen["new"] = entry(), entry("plugin-api")
-    seen["wrong"] = trial.failure("preview", intentions([{"name": "web", "peer": "east"}]))
+    seen["wrong"] = trial.failure("preview", intentions([{"name": "web", "permissions": []}]))
+    seen["peer"] = trial.preview(intentions([{**SOURCES[0], "peer": "east"}]))
     seen["destroyed"], seen["after"] = trial.destroy(), entry("plugin-api")
     return seen
 
@@ -141,12 +147,12 @@ def test_a_block_left_out_is_a_change_as_with_the_published_plugin(seen):
 
 def test_a_changed_protocol_updates_the_entry(seen):
     assert seen["updated"].operations == {"web": "update"}
-    assert seen["updated"].paths == {"web": ["meta", "protocol"]}
+    assert seen["updated"].paths == {"web": ["meta.by", "protocol"]}
     assert (seen["new entry"]["Protocol"], seen["new entry"]["Meta"]) == ("http", {"by": "pulumi"})
 
 
 def test_refresh_sees_a_change_made_behind_pulumi(seen):
-    assert seen["drift"].paths == {"web": ["meta", "protocol"]}
+    assert seen["drift"].paths == {"web": ["meta.by", "protocol"]}
 
 
 def test_an_entry_deleted_behind_pulumi_is_created_again(seen):
@@ -161,7 +167,18 @@ def test_another_name_replaces_the_entry(seen):
 
 def test_an_input_that_the_stand_in_lacks_is_refused(seen):
     assert "does not implement it" in seen["wrong"]
-    assert "namespace" in seen["wrong"]
+    assert "partition" in seen["wrong"]
+
+
+def test_a_namespace_is_taken_at_preview_and_refused_by_a_consul_without_any(seen):
+    assert "web" in seen["in a namespace"].operations
+    assert "Namespaces are a Consul Enterprise feature" in seen["refused"]
+
+
+def test_an_error_comes_in_the_log_with_its_place_in_the_published_plugin_and_again_as_the_result(seen):
+    assert "sdk-v2/provider2.go:" in seen["refused"]
+    assert re.search(r"sdk\.helper_schema: Consul: .*: provider=consul@\d", seen["refused"])
+    assert re.search(r"1 error occurred:\s+\* Consul: ", seen["refused"])
 
 
 def test_destroy_deletes_the_entry(seen):
@@ -214,7 +231,8 @@ def test_another_service_replaces_the_intentions(allowed):
 
 
 def test_a_field_of_a_source_that_the_stand_in_lacks_is_refused(allowed):
-    assert "sources[0].peer" in allowed["wrong"]
+    assert "sources[0].permissions" in allowed["wrong"]
+    assert "who" in allowed["peer"].operations
 
 
 def test_destroy_deletes_the_intentions(allowed):

@@ -150,6 +150,7 @@ def seen(cluster, api, tmp_path_factory):
     api.delete("/v1/plugin-kv/metadata/plugin")
     api.delete("/v1/sys/auth/plugin-jwt")
     seen["gone"] = trial.up(access(), refresh=True)
+    seen["policy again"] = data("sys/policies/acl/plugin-policy")
 
     newcomer = Trial("plugin-vault-import", tmp_path_factory.mktemp("vault") / "state", cluster.env)
     seen["no contents"] = newcomer.failure("preview", access(imports={"secret": SECRET_ID}))
@@ -188,7 +189,7 @@ def test_up_creates_a_policy_a_secret_an_auth_backend_and_a_role(seen):
         [PUBLIC_KEY],
         "plugin",
     )
-    assert seen["role"]["bound_claims"] == {"nomad_namespace": "default", "nomad_job_id": ["a", "b"]}
+    assert seen["role"]["bound_claims"] == {"nomad_namespace": ["default"], "nomad_job_id": ["a", "b"]}
     assert (seen["role"]["token_policies"], seen["role"]["token_period"]) == (["plugin-policy"], 1800)
     assert seen["role"]["user_claim_json_pointer"] is True
 
@@ -237,7 +238,11 @@ def test_an_update_of_a_secret_writes_its_metadata_as_they_were_read(seen):
 
 
 def test_what_was_deleted_behind_pulumi_is_created_again(seen):
-    assert seen["gone"].operations == dict.fromkeys(("policy", "secret", "backend", "role"), "create")
+    assert seen["gone"].operations == {
+        "policy": "update",  # as with the published plugin
+        **dict.fromkeys(("secret", "backend", "role"), "create"),
+    }
+    assert seen["policy again"]["policy"] == READ
 
 
 def test_names_and_mounts_replace_but_an_auth_backend_moves(seen):

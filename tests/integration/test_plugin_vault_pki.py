@@ -12,11 +12,21 @@ YEAR = 8760 * 3600  # seconds
 IMPORT_IDS = {"mount": "plugin-pki", "role": "plugin-pki/roles/plugin"}
 
 
-def authority(*, mount=None, root=None, role=None, imports=None):
-    """A mount, a CA in it and a role that issues from that CA; a test gives what it wants different."""
+def authority(*, mount=None, root=None, role=None, imports=None, remade=False):
+    """A mount, a CA in it and a role that issues from that CA; a test gives what it wants different.
+
+    `remade`: another path of the mount makes all of it anew.
+    """
 
     def options(name):
-        return pulumi.ResourceOptions(import_=(imports or {}).get(name))
+        return pulumi.ResourceOptions(
+            import_=(imports or {}).get(name),
+            **(
+                {"replace_on_changes": ["path"], "delete_before_replace": True}
+                if remade and name == "mount"
+                else {}
+            ),
+        )
 
     def program():
         mounted = vault.Mount(
@@ -125,7 +135,16 @@ def seen(cluster, api, tmp_path_factory):
 
     api.delete("/sys/mounts/plugin-pki")
     seen["gone"] = trial.up(authority(), refresh=True)
-    seen["moved"] = trial.up(authority(mount={"path": "plugin-pki-2"}))
+    moving = Trial("plugin-pki-moving", tmp_path_factory.mktemp("pki") / "state", cluster.env)
+    moving.up(authority(mount={"path": "plugin-pki-a"}))
+    seen["moved"] = moving.failure("up", authority(mount={"path": "plugin-pki-b"}))
+    seen["where it was"], seen["where it is"] = (
+        data("/sys/mounts/plugin-pki-a"),
+        data("/sys/mounts/plugin-pki-b"),
+    )
+    api.delete("/sys/mounts/plugin-pki-b")
+
+    seen["remade"] = trial.up(authority(mount={"path": "plugin-pki-2"}, remade=True))
     seen["at the new path"] = [data("/sys/mounts/plugin-pki"), data("/plugin-pki-2/roles/plugin")]
     seen["destroyed"], seen["after"] = trial.destroy(), data("/sys/mounts/plugin-pki-2")
     return seen
@@ -195,8 +214,14 @@ def test_what_was_unmounted_behind_pulumi_is_made_again(seen):
     assert seen["gone"].operations == dict.fromkeys(ALL, "create")
 
 
-def test_another_path_moves_the_mount(seen):
-    assert seen["moved"].operations["mount"] == "update"
+def test_another_path_moves_the_mount_and_what_was_below_the_old_one_cannot_be_deleted(seen):
+    assert "404: no handler for route" in seen["moved"]
+    assert seen["where it was"] is None
+    assert seen["where it is"]["type"] == "pki"
+
+
+def test_a_mount_that_another_path_replaces_takes_all_below_it_along(seen):
+    assert seen["remade"].operations == dict.fromkeys(ALL, "replace")
     assert seen["at the new path"][0] is None
     assert seen["at the new path"][1]["ttl"] == 3600
 
