@@ -19,6 +19,7 @@ from components.preflight import (
     preflight,
 )
 from components.registry_job import RegistryJob, RegistryJobArgs
+from components.replacement import delete_before_replacing
 from components.stack_config import stack_settings
 from components.token_auth import TokenAuth, TokenAuthArgs
 from components.vault_access import VaultAccess, VaultAccessArgs
@@ -27,6 +28,7 @@ from config.next_steps import next_steps
 settings = stack_settings()
 preflight(settings)
 require_free_names(settings)
+delete_before_replacing()
 
 volume = HostVolume("registry-data", HostVolumeArgs.of(settings)) if settings.on_volume else None
 source = volume.source if volume else None

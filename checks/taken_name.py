@@ -14,11 +14,15 @@ _OWN_NAME = "give this stack a registry.name of its own"
 def require_free(servers: Servers, settings: Settings, kind: str, inputs: Mapping[str, Any]) -> None:
     """Raise CheckError if there is such a resource already.
 
-    `kind` is Pulumi's type, `inputs` are those of a resource that this stack does not have yet. The servers
-    would let one stack write over the other's without a word.
+    `kind` is Pulumi's type, `inputs` are those of a resource that this stack does not have yet, or that
+    `--replace` names: at preview the old one is still there, and the engine does not say whose it is. The
+    servers would let one stack write over the other's without a word.
     """
     if check := CHECKED.get(kind):
-        check(servers, settings, inputs)
+        try:
+            check(servers, settings, inputs)
+        except CheckError as error:
+            raise CheckError(f"{error}; or, if it is named by --replace, add --skip-preview") from None
 
 
 def _job(servers: Servers, settings: Settings, inputs: Mapping[str, Any]) -> None:

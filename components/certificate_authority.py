@@ -81,8 +81,9 @@ class CertificateAuthority(pulumi.ComponentResource):
             ttl=str(_ROOT_LIFE),
             key_type="ec",
             key_bits=256,
-            # An engine takes a new root for its default one only when it has none.
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+            # It goes before its successor (components/replacement.py): an engine takes a new root for its
+            # default one only when it has none.
+            opts=child,
         )
         role = vault.pkisecret.SecretBackendRole(
             f"{name}-role",

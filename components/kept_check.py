@@ -47,5 +47,6 @@ def kept_check(
             **({"TOKEN": pulumi.Output.secret(consul.token)} if consul.token else {}),
         },
         triggers=[service],
-        opts=pulumi.ResourceOptions(parent=parent),
+        # With a secret environment alone, what a script prints would be in clear in the state.
+        opts=pulumi.ResourceOptions(parent=parent, additional_secret_outputs=["stdout", "stderr"]),
     )

@@ -41,6 +41,7 @@ def test_a_job_that_is_there_is_refused_with_the_command_that_takes_it_away(refu
     assert "has a job docker-registry in namespace apps already, and it is not this stack's" in said
     assert "set" not in said.partition("registry.name")[0]
     assert "`nomad job stop -purge -address=http://127.0.0.1:4646 -namespace=apps docker-registry`" in said
+    assert said.endswith("if it is named by --replace, add --skip-preview")
 
 
 def test_a_job_that_somebody_stopped_may_be_replaced(refusal):
