@@ -10,6 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from bench.cluster import deployed
+from devcluster.plugins.nomad import POLLING
 
 RUNS = 3
 # What preview may take: this much of `nomad job plan`, and the start of the engine with an empty program.
@@ -70,6 +71,7 @@ def bench() -> Table:
         unchanged = _seconds(registry.up)
         registry.destroy()
         up = _seconds(registry.up, after=registry.destroy)
+        polled = _seconds(lambda: registry.up(env={POLLING: "1"}), after=registry.destroy)
         run = _seconds(
             lambda: registry.run("nomad", "job", "run", str(bare)),
             after=lambda: registry.run("nomad", "job", "stop", "-purge", "bare"),
@@ -85,6 +87,7 @@ def bench() -> Table:
     table.add_row(*_row("nomad job plan", plan, "pulumi preview", preview))
     table.add_row(*_row("pulumi up, nothing changes", unchanged, "pulumi preview", preview))
     table.add_row(*_row("pulumi up from nothing to healthy", up, "nomad job run", run))
+    table.add_row(*_row("the same, polling as the published plugin", polled, "nomad job run", run))
     return table
 
 

@@ -7,9 +7,9 @@ import pulumi
 _PROVIDERS = frozenset({"command", "consul", "nomad", "vault"})
 # Nomad does not delete a volume that a job has mounted, and one of its name may be on another node beside it.
 _BESIDE = frozenset({"nomad:index/dynamicHostVolumeRegistration:DynamicHostVolumeRegistration"})
-# Inputs that say where an object is, and that the provider changes in place. It would move a mount, which takes
-# a right to `sys/remount`, and then fail to delete what was below it, at a path where no mount is any more. And
-# Vault forgets a group's alias together with the group.
+# Inputs that say where an object is, and that the provider changes in place. It would move a mount, which
+# takes a right to `sys/remount`, and then fail to delete what was below it, at a path where no mount is any
+# more. And Vault forgets a group's alias together with the group.
 MOVED: Mapping[str, Sequence[str]] = {
     "vault:index/mount:Mount": ["path"],
     "vault:index/authBackend:AuthBackend": ["path"],

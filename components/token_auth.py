@@ -7,7 +7,7 @@ import pulumi
 from components.oidc_login import OidcLogin, OidcLoginArgs
 from components.pull_auth import PullAuth, PullAuthArgs
 from components.token_grants import TokenGrants, TokenGrantsArgs
-from components.token_keys import TokenKeys, TokenKeysArgs
+from components.token_keys import TokenKeys, TokenKeysArgs, keys_refilled
 from config.settings import Settings
 
 
@@ -34,7 +34,11 @@ class TokenAuth(pulumi.ComponentResource):
         grants = TokenGrants(name, TokenGrantsArgs.of(settings), child)
         keys = TokenKeys(
             f"{name}-keys",
-            TokenKeysArgs(settings=settings, login_backend=args.login_backend),
+            TokenKeysArgs(
+                settings=settings,
+                login_backend=args.login_backend,
+                after_create=[keys_refilled(settings)],
+            ),
             # Vault shows a key only when a role uses it.
             pulumi.ResourceOptions(parent=self, depends_on=[grants]),
         )

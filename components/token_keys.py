@@ -1,12 +1,15 @@
 """The public keys that verify Vault's tokens, kept where the registry reads them."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_nomad as nomad
 import pulumi_vault as vault
 
+from checks.servers import Servers
+from checks.token_keys import refill_keys
 from components.certificates import vault_ca
 from components.workload_role import role_of_job
 from config.settings import Settings
@@ -21,6 +24,7 @@ class TokenKeysArgs:
 
     settings: Settings
     login_backend: pulumi.Input[str]  # auth backend at which jobs log in with their identity
+    after_create: Sequence[pulumi.ResourceHook] = ()  # what fills a secret that took another's place
 
 
 class TokenKeys(pulumi.ComponentResource):
@@ -36,6 +40,7 @@ class TokenKeys(pulumi.ComponentResource):
     def __init__(self, name: str, args: TokenKeysArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("homelab:registry:TokenKeys", name, None, opts)
         settings, child = args.settings, pulumi.ResourceOptions(parent=self)
+        hooks: list[pulumi.ResourceHook | pulumi.ResourceHookFunction] = list(args.after_create)
         secret = vault.kv.SecretV2(
             f"{name}-jwks",
             mount=settings.vault.mount,
@@ -43,7 +48,9 @@ class TokenKeys(pulumi.ComponentResource):
             data_json=json.dumps({"jwks": json.dumps({"keys": []})}),
             disable_read=True,  # what is in it is the job's; the resource is there to be destroyed
             delete_all_versions=True,
-            opts=child,
+            opts=pulumi.ResourceOptions(
+                parent=self, hooks=pulumi.ResourceHookBinding(after_create=hooks) if hooks else None
+            ),
         )
         path = pulumi.Output.concat(secret.mount, "/data/", secret.name)
         policy = vault.Policy(
@@ -82,3 +89,14 @@ class TokenKeys(pulumi.ComponentResource):
 def policy_text(path: str) -> str:
     """Write a policy that reads and writes the secret, and nothing else."""
     return f'path "{path}" {{\n  capabilities = ["create", "read", "update"]\n}}'
+
+
+def keys_refilled(settings: Settings) -> pulumi.ResourceHook:
+    """Fill a key set that was replaced as it is: the job that would do it runs once a day."""
+
+    def refill(args: pulumi.ResourceHookArgs) -> None:
+        inputs = args.new_inputs or {}
+        with Servers(settings.providers) as servers:
+            refill_keys(servers.nomad, settings, f"{inputs['mount']}/data/{inputs['name']}")
+
+    return pulumi.ResourceHook("keys-refilled", refill)

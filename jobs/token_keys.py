@@ -9,6 +9,7 @@ from jobs.vault_login import VaultLogin
 GROUP = "keys"
 _SCRIPT = "refresh_jwks"
 TASK = "refresh-jwks"  # which runs it, and whose output `python -m ops` reads
+PATH_VARIABLE = "JWKS_PATH"
 NOBODY = "65534:65534"
 
 
@@ -38,7 +39,7 @@ def token_keys_job(
                         _SCRIPT,
                         settings,
                         user=NOBODY,
-                        env={"JWKS_PATH": jwks_path},
+                        env={PATH_VARIABLE: jwks_path},
                         login=login,
                         vault_ca=vault_ca,
                     ),

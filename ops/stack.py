@@ -99,7 +99,12 @@ class Stack:
             said: Mapping[str, Any] = json.loads(done.stdout)
         except ValueError:
             raise StackError(_failure(done, "preview")) from None
-        errors = [each["message"] for each in said.get("diagnostics", ()) if each["severity"] == "error"]
+        errors = [
+            each["message"]
+            for each in said.get("diagnostics", ())
+            # A Terraform provider logs an error before it returns it, so that one comes twice.
+            if each["severity"] == "error" and "sdk.helper_schema: " not in each["message"]
+        ]
         if done.returncode != 0:
             raise StackError(_MARKUP.sub("", "\n".join(errors)).strip() or _failure(done, "preview"))
         return said

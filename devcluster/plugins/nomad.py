@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,9 @@ from devcluster.plugins.values import Plain, has_unknown
 
 _DEFAULT_TIMEOUT = 300.0  # seconds, the published plugin's for create and update
 _POLL = 10.0  # seconds that one blocking query may take
+# Set to ask as seldom as the published plugin does (Terraform's StateChangeConf), which only the bench wants.
+POLLING = "DEVCLUSTER_NOMAD_POLLING"
+_LONGEST_PAUSE = 10.0  # seconds
 
 
 class Job(Resource):
@@ -152,6 +156,7 @@ class Job(Resource):
                 ("pending",),
                 "evaluation_complete " + waiting,
                 job,
+                pause=3.0,
             )
             if evaluation["Status"] in ("failed", "canceled"):
                 raise PluginError(f"evaluation failed: {evaluation.get('StatusDescription')}")
@@ -166,6 +171,7 @@ class Job(Resource):
             ("initializing", "pending", "running", "blocked", "unblocking", "paused"),
             "deployment_successful " + waiting,
             job,
+            pause=5.0,
         )
         if deployment["Status"] != "successful":
             raise PluginError(
@@ -175,22 +181,29 @@ class Job(Resource):
         return {"deploymentId": deployment["ID"], "deploymentStatus": deployment["Status"]}
 
     async def _settled(
-        self, path: str, deadline: float, pending: tuple[str, ...], state: str, job: Plain
+        self, path: str, deadline: float, pending: tuple[str, ...], state: str, job: Plain, *, pause: float
     ) -> Plain:
-        """Blocking queries until the object is in none of the pending states."""
-        index = 0
+        """Blocking queries until the object is in none of the pending states; with POLLING as published.
+
+        That begins with `pause` seconds between two questions, and doubles them up to _LONGEST_PAUSE.
+        """
+        index, polling = 0, bool(os.environ.get(POLLING))
         while True:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise PluginError(f"timeout while waiting for state to become {state}")
-            wait = min(left, _POLL)
+            wait = 0.0 if polling else min(left, _POLL)
             params = {**_in(job), "index": index, "wait": f"{wait * 1000:.0f}ms"}
             found: Plain | None = await self._api.call("GET", path, params=params, wait=wait)
             if found is None:
                 raise PluginError(f"{path} is gone: Nomad's garbage collection took it")
             if found["Status"] not in pending:
                 return found
-            index = found["ModifyIndex"]
+            if polling:
+                await asyncio.sleep(min(left, pause))
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                index = found["ModifyIndex"]
 
     async def read(self, resource_id: str, old: Plain) -> tuple[str, Plain] | None:
         """The running version, with its specification if it has one. Import: `<job>@<namespace>`."""

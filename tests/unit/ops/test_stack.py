@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from config.problems import SettingsError
@@ -29,6 +31,17 @@ def test_pulumis_own_error_is_kept(pulumi):
 
     with pytest.raises(StackError, match="error: no stack named 'x' found"):
         Stack("x").config()
+
+
+def test_an_error_that_a_terraform_provider_logs_and_returns_is_told_once(pulumi):
+    told = ["  sdk-v2/provider2.go:572: sdk.helper_schema: denied: provider=vault@7.9.0", "1 error: denied"]
+    said = json.dumps({"diagnostics": [{"severity": "error", "message": each} for each in told]})
+    (pulumi.folder / "pulumi").write_text(f"#!/bin/sh\necho '{said}'\nexit 1\n")
+
+    with pytest.raises(StackError) as raised:
+        Stack("x").preview()
+
+    assert str(raised.value) == "1 error: denied"
 
 
 def test_without_pulumi_the_way_to_get_it_is_named(tmp_path, monkeypatch):
