@@ -22,6 +22,7 @@ PUBLIC_KEY = (
 SECRET_ID = "plugin-kv/data/plugin"
 IMPORT_IDS = {
     "policy": "plugin-policy",
+    "secret": SECRET_ID,
     "backend": "plugin-jwt",
     "role": "auth/plugin-jwt/role/plugin",
 }
@@ -126,7 +127,7 @@ def seen(cluster, api, tmp_path_factory):
         "backend": {"bound_issuer": "nomad", "default_role": None, "description": "jobs"},
         "role": {"token_period": None, "bound_audiences": ["vault.io"]},
     }
-    seen["updated"] = trial.up(access(**changed))
+    seen["updated"] = trial.up(access(**changed), refresh=True)
     seen["new policy"] = data("sys/policies/acl/plugin-policy")
     seen["new secret"] = data(SECRET_ID)
     seen["new metadata"] = data("plugin-kv/metadata/plugin")
@@ -153,8 +154,7 @@ def seen(cluster, api, tmp_path_factory):
     seen["policy again"] = data("sys/policies/acl/plugin-policy")
 
     newcomer = Trial("plugin-vault-import", tmp_path_factory.mktemp("vault") / "state", cluster.env)
-    seen["no contents"] = newcomer.preview(access(imports={"secret": SECRET_ID})).log
-    newcomer.up(access(imports=IMPORT_IDS))
+    seen["import"] = newcomer.up(access(imports=IMPORT_IDS))
     seen["imported"] = newcomer.preview(access())
 
     moved = {
@@ -270,9 +270,10 @@ def test_destroy_deletes_all_of_it(seen):
     assert seen["after"] == [None, None, None]
 
 
-def test_policy_backend_and_role_are_imported_by_the_ids_that_the_sdk_documents(seen):
+def test_all_four_are_imported_by_the_ids_that_the_sdk_documents(seen):
     assert seen["imported"].operations == {}
 
 
-def test_a_secret_is_not_imported_with_its_contents(seen):
-    assert "inputs to import do not match the existing resource" in seen["no contents"]
+def test_a_secret_is_imported_without_its_contents_which_are_then_written(seen):
+    assert seen["import"].operations["secret"] == "update"
+    assert seen["import"].paths == {"secret": ["dataJson"]}
