@@ -221,7 +221,10 @@ def test_missing_vault_rights_are_named_as_the_policy_to_add(report):
 
     assert 'path "sys/policies/acl/docker-registry" {' in text
     assert 'capabilities = ["create", "delete", "read", "update"]' in text
-    assert 'path "secret/metadata/docker-registry/users" {\n  capabilities = ["delete", "read"]\n}' in text
+    assert (
+        'path "secret/metadata/docker-registry/users" {\n  capabilities = ["delete", "read", "update"]\n}'
+        in text
+    )
     assert "secret/data/docker-registry/http" not in text
     assert "without that right set vault:skipChildToken" in text
 
