@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.tasks.manifest_graph import reached
+from jobs.tasks.manifest_graph import Graph, reached
 from jobs.tasks.store import ROOT, Store, StoreError, layers_of, manifests_of, path_of
 from jobs.tasks.upgrade_check import EMPTY, SCHEMA_1, kind_of, tags_by_digest
 
@@ -56,7 +56,7 @@ def _manifests(store: Store, name: str, collection: Collection) -> Iterator[str]
         except StoreError as error:
             yield f"repository {name}: {error}"
             return
-        manifests &= reached({digest: _references(store, digest) for digest in manifests}, roots)
+        manifests &= reached(Graph(store, manifests), roots)
     kinds = {digest: kind_of(store, digest, collection.version) for digest in sorted(manifests)}
     if collection.version == "2":
         kinds = {digest: kind for digest, kind in kinds.items() if kind != SCHEMA_1}  # it reads them
@@ -66,8 +66,3 @@ def _manifests(store: Store, name: str, collection: Collection) -> Iterator[str]
             what = {SCHEMA_1: "is of schema 1", EMPTY: "is empty"}.get(kind, "is no manifest")
             named = [f"{name}:{tag}" for tag in tags.get(digest, ())]
             yield f"{', '.join(named) or name} ({digest}) {what}"
-
-
-def _references(store: Store, digest: str) -> tuple[str, ...]:
-    manifest = store.manifest(digest)
-    return (*manifest.blobs, *manifest.children) if manifest else ()

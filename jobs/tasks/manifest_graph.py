@@ -1,7 +1,7 @@
 """Which manifests of a repository belong together: they stay together, or go together."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator
 
 from jobs.tasks.store import Repository, Store
 
@@ -9,7 +9,24 @@ from jobs.tasks.store import Repository, Store
 # regclient and others put something behind it).
 _REFERRERS_TAG = re.compile(r"sha256-([0-9a-f]{64})(\.[A-Za-z0-9_.-]+)?")
 
-Graph = Mapping[str, Collection[str]]  # from a manifest to those that stay if it stays, by digest
+
+class Graph:
+    """From a manifest to those that stay if it stays, by digest."""
+
+    def __init__(self, store: Store, manifests: Container[str]) -> None:
+        """Take a repository's manifests; what each names is read when it is asked for, and not kept."""
+        self._store, self._manifests, self._more = store, manifests, dict[str, set[str]]()
+
+    def add(self, digest: str, belonging: str) -> None:
+        """Add that one stays if another one stays."""
+        self._more.setdefault(digest, set()).add(belonging)
+
+    def after(self, digest: str) -> Iterator[str]:
+        """Give those that stay if this one stays."""
+        manifest = self._store.manifest(digest) if digest in self._manifests else None
+        if manifest:
+            yield from (each for each in (*manifest.blobs, *manifest.children) if each in self._manifests)
+        yield from self._more.get(digest, ())
 
 
 def subject_of(tag: str) -> str | None:
@@ -24,19 +41,15 @@ def belonging(store: Store, repository: Repository) -> Graph:
     A child counts by whatever media type the index gives it: the registry's own collection follows all that
     the repository has as manifests (distribution, garbagecollect.go).
     """
-    graph: dict[str, set[str]] = {}
+    graph = Graph(store, repository.manifests)
     for digest in repository.manifests:
         manifest = store.manifest(digest)
-        if manifest is None:
-            continue
-        named = (blob for blob in manifest.blobs if blob in repository.manifests)
-        graph.setdefault(digest, set()).update(manifest.children, named)
-        if manifest.subject:
-            graph[digest].add(manifest.subject)
-            graph.setdefault(manifest.subject, set()).add(digest)
+        if manifest and manifest.subject:
+            graph.add(digest, manifest.subject)
+            graph.add(manifest.subject, digest)
     for tag in repository.tags:
         if tag.digest and (subject := subject_of(tag.name)):
-            graph.setdefault(subject, set()).add(tag.digest)
+            graph.add(subject, tag.digest)
     return graph
 
 
@@ -48,5 +61,5 @@ def reached(graph: Graph, roots: Iterable[str]) -> set[str]:
         digest = waiting.pop()
         if digest not in found:
             found.add(digest)
-            waiting += graph.get(digest, ())
+            waiting += graph.after(digest)
     return found

@@ -37,8 +37,16 @@ _PLAIN, _ESCAPED = rb'[^"\\\x00-\x1f]', rb'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})'
 _STRING = rb'"' + _PLAIN + rb"*+(?:" + _ESCAPED + _PLAIN + rb'*+){0,100}"'
 _NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?"
 _SCALAR = rb"(?:" + _STRING + rb"|" + _NUMBER + rb"|true|false|null)"
-_FLAT = rb"(?:" + _SCALAR + rb"|\[" + _SPACE + rb"\]|\{" + _SPACE + rb"\})"
 _COLON, _COMMA = _SPACE + rb":" + _SPACE, _SPACE + rb"," + _SPACE
+_EMPTY = rb"(?:" + _SCALAR + rb"|\[" + _SPACE + rb"\]|\{" + _SPACE + rb"\})"
+_PAIR = _STRING + _COLON + _EMPTY
+
+
+def _few(item: bytes) -> bytes:
+    return _SPACE + item + rb"(?:" + _COMMA + item + rb"){0,20}" + _SPACE
+
+
+_FLAT = rb"(?:" + _EMPTY + rb"|\[" + _few(_EMPTY) + rb"\]|\{" + _few(_PAIR) + rb"\})"
 _TEXT = rb"(?:" + _STRING + rb"|null)"
 
 
@@ -50,7 +58,7 @@ _BLANK, _VALUE, _WORD, _WHOLE = map(re.compile, (_SPACE, _SCALAR, _STRING, _NUMB
 _AFTER_NAME, _SEPARATOR = re.compile(_COLON), re.compile(_COMMA)
 _END, _CLOSING = re.compile(_SPACE + rb"([,\]}])" + _SPACE), re.compile(_SPACE + rb"([\]}]++)")
 _CHARACTERS, _OPENING = _run(_PLAIN + rb"++|" + _ESCAPED), _run(rb"\[" + _SPACE)
-# What comes before the last item of a list, or member of an object, as far as it holds nothing itself.
+# What comes before the last item of a list, or member of an object, as far as it holds little itself.
 _ITEMS, _MEMBERS = _run(_FLAT + _COMMA), _run(_STRING + _COLON + _FLAT + _COMMA)
 _STRINGS, _TEXTS = _run(_TEXT + _COMMA), _run(_STRING + _COLON + _TEXT + _COMMA)
 _NOTHING = _run(rb"(?:\{" + _SPACE + rb"\}|null)" + _COMMA)
@@ -402,7 +410,7 @@ class _Reader:
     def _to_value(self, is_open: bytearray) -> None:
         """Go from the start of an item, or of a member, to a value that has to be looked at."""
         in_list = is_open.endswith(b"[")
-        if self._depth + len(is_open) < _DEEPEST:
+        if self._depth + len(is_open) + 2 <= _DEEPEST:  # what a flat value may hold
             self._pass_run(_ITEMS if in_list else _MEMBERS)
         if not in_list:
             self._name()

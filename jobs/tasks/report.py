@@ -36,8 +36,9 @@ def run(directory: Path, rules: Sequence[Mapping[str, Any]]) -> None:
             read[name] = store.repository(name)
         except StoreError as error:
             print(json.dumps({"repository": name, "damaged": str(error)}))
-    needs = {name: _reached(store, repository.manifests) for name, repository in read.items()}
-    users = Counter(digest for blobs in needs.values() for digest in blobs)
+    users = Counter[str]()
+    for repository in read.values():
+        users.update(_reached(store, repository.manifests))
     removed = plan(store, [Rule.of(rule) for rule in rules], now).repositories
     leaving = {each.repository: {"tags": len(each.tags), "bytes": each.bytes} for each in removed}
     for name, repository in read.items():
@@ -45,10 +46,11 @@ def run(directory: Path, rules: Sequence[Mapping[str, Any]]) -> None:
             digest: sum(map(size, _reached(store, [digest])))
             for digest in {tag.digest for tag in repository.tags if tag.digest}
         }
+        needs = _reached(store, repository.manifests)
         line = {
             "repository": name,
-            "bytes": sum(map(size, needs[name])),
-            "own": sum(size(each) for each in needs[name] if users[each] == 1),
+            "bytes": sum(map(size, needs)),
+            "own": sum(size(each) for each in needs if users[each] == 1),
             "manifests": len(repository.manifests),
             "tags": [{**asdict(tag), "bytes": sizes[tag.digest]} for tag in repository.tags if tag.digest],
             "leaving": leaving.get(name),

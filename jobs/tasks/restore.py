@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from errno import ENOTDIR
 from pathlib import Path
 
 from jobs.tasks.backups import BEFORE_RESTORE, BackupError, Backups
@@ -21,6 +22,7 @@ from jobs.tasks.nomad_api import Nomad, NomadError
 from jobs.tasks.restic import ResticError
 from jobs.tasks.store import ROOT
 from jobs.tasks.store_size import readable
+from jobs.tasks.store_tree import Tree
 from jobs.tasks.vault_api import VaultError
 
 # In the registry's root directory, where it looks only for its own.
@@ -31,6 +33,7 @@ _PLACE = re.compile(
 )  # what a restore replaces
 _AT_ONCE = 1000  # paths for one command of restic's
 _NO_ROOM = re.compile("no space left|quota exceeded", re.IGNORECASE)  # ENOSPC and EDQUOT, in Go's words
+_LONGEST_PLACE = 1024  # bytes; a repository's name has 255 at most
 _MARGIN = 64 * 1024**2  # bytes that stay free
 
 
@@ -56,6 +59,7 @@ def restore(
     snapshot = str(backups.find(wanted)["id"])
     with _beside(data) as new:
         problems = _write(backups, snapshot, new, repository)
+        problems += _without_links(new)
         manifests = manifests_in(files_below(new / ROOT, "repositories"))
         found = check(files_below(new / ROOT), manifests)
         problems += found.problems
@@ -88,7 +92,7 @@ def mend(data: Path) -> None:
     """
     new, old = data / _NEW, data / _OLD
     if (old / "content").exists() and not (old / "done").exists():  # before the second rename had ended
-        path = (old / "path").read_text(errors="replace") if (old / "path").exists() else ""
+        path = _noted_place(data)
         home, known = data / path, _PLACE.fullmatch(path)
         if not known or home.exists():
             place = f" ({path})" if known else ""
@@ -105,15 +109,27 @@ def mend(data: Path) -> None:
         _forget(old)
 
 
+def _noted_place(data: Path) -> str:
+    """Read where what was put aside belongs; empty if nobody knows. Raises OSError."""
+    try:
+        return Tree(data).read(f"{_OLD}/path", _LONGEST_PLACE).decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
 def swap(data: Path, path: str, new: Path) -> None:
     """Put the directory `new` at a path below `data`, and what was there aside. Raises OSError."""
-    live, old = data / path, data / _OLD
+    live, old, tree = data / path, data / _OLD, Tree(data)
+    tree.make(path.rpartition("/")[0])  # fails at a link
+    if tree.has_name(path) and not tree.has_folder(path):
+        raise NotADirectoryError(
+            ENOTDIR, "a link or a file is where a directory belongs: remove it", str(live)
+        )
     old.mkdir()
     (old / "path").write_text(path)
     # On the disk before anything moves: after a power cut it is all that tells where the content belongs.
     for each in (old / "path", old, data):
         _sync(each)
-    live.parent.mkdir(parents=True, exist_ok=True)
     try:
         if live.exists():
             live.rename(old / "content")
@@ -179,6 +195,15 @@ def _write(backups: Backups, snapshot: str, new: Path, repository: str | None) -
     return []
 
 
+def _without_links(new: Path) -> list[str]:
+    """Remove what the registry never writes from a restored store; name it."""
+    tree = Tree(new)
+    strange = [*tree.strange()]
+    for path in strange:
+        tree.remove(path)
+    return [f"{path} is neither a file nor a directory, and is left out" for path in strange]
+
+
 def _require_reachable(backups: Backups, failed: ResticError) -> None:
     """Tell a lost connection from damage, which can be accepted: half a store is not to be taken for all."""
     try:
@@ -202,43 +227,39 @@ def _write_repository(backups: Backups, snapshot: str, new: Path, repository: st
     """Write a repository's links, then the blobs that they name."""
     home = f"{ROOT}/repositories/{repository}"
     backups.restore(snapshot, new, only=[f"{home}/_manifests", f"{home}/_layers"])
-    if not (new / home / "_manifests").is_dir():
+    if not Tree(new).has_folder(f"{home}/_manifests"):
         raise RestoreError(f"snapshot {snapshot[:8]} has no repository {repository}")
-    links = [*(new / home).glob("_manifests/revisions/*/*/link"), *(new / home).glob("_layers/*/*/link")]
+    links = (*Tree(new).files(f"{home}/_manifests/revisions"), *Tree(new).files(f"{home}/_layers"))
     blobs = sorted({_blob(link) for link in links})
     _require_room(new, backups.size_of(snapshot, blobs))
     for first in range(0, len(blobs), _AT_ONCE):
         backups.restore(snapshot, new, only=blobs[first : first + _AT_ONCE])
 
 
-def _blob(link: Path) -> str:
-    algorithm, value = link.parts[-3:-1]
+def _blob(link: str) -> str:
+    algorithm, value = link.split("/")[-3:-1]
     return f"{ROOT}/blobs/{algorithm}/{value[:2]}/{value}"
 
 
 def _merge(data: Path, new: Path, repository: str) -> None:
     """Add what one repository needs to the live store, then put its manifests and tags in place."""
-    for blob in (new / ROOT / "blobs").glob("*/*/*/data"):
-        if not _is_good(live := data / blob.relative_to(new)):
-            _move(blob, live)
-    home = f"{ROOT}/repositories/{repository}"
-    for link in (new / home / "_layers").glob("*/*/link"):
-        _move(link, data / link.relative_to(new))
+    tree, home = Tree(data), f"{ROOT}/repositories/{repository}"
+    for path in Tree(new).files(f"{ROOT}/blobs"):
+        if not _is_good(tree, path):
+            tree.move(f"{_NEW}/{path}", path)
+    for path in Tree(new).files(f"{home}/_layers"):
+        tree.move(f"{_NEW}/{path}", path)
     swap(data, f"{home}/_manifests", new / home / "_manifests")
 
 
-def _is_good(blob: Path) -> bool:
+def _is_good(tree: Tree, blob: str) -> bool:
     """Whether a blob is there and has the content that its name says."""
-    algorithm, value = blob.parts[-4], blob.parts[-2]
-    if not blob.exists():
+    *_, algorithm, _, value, _ = blob.split("/")
+    try:
+        with tree.open(blob) as stream:
+            return digest_of(algorithm, stream) == f"{algorithm}:{value}"
+    except FileNotFoundError:
         return False
-    with blob.open("rb") as stream:
-        return digest_of(algorithm, stream) == f"{algorithm}:{value}"
-
-
-def _move(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source.replace(target)
 
 
 def main(environment: Mapping[str, str]) -> int:

@@ -34,6 +34,9 @@ _MANIFESTS = {
 }
 
 _LONGEST_LINK = 256  # bytes; a link has a digest
+# References, lest a few manifests fill the memory of a task: of one with more than any image has those count
+# that are there, and of all manifests no more than so many are remembered, some 64 MiB.
+_MANY, _REMEMBERED = 1000, 500_000
 
 
 class StoreError(Exception):
@@ -74,6 +77,7 @@ class Store:
         """Take the registry's `rootdirectory`."""
         self.tree = Tree(directory)
         self._manifests: dict[str, Manifest | None] = {}
+        self._remembered = 0  # references of those
 
     def repositories(self) -> list[str]:
         """Name all repositories, in order."""
@@ -113,12 +117,26 @@ class Store:
     def manifest(self, digest: str) -> Manifest | None:
         """Read a manifest; None if its blob is not there, or no manifest. Raises OSError."""
         if digest not in self._manifests:
-            document = self.document(digest)
-            try:
-                self._manifests[digest] = parts_of(document) if document else None
-            except ValueError:
-                self._manifests[digest] = None
+            made = self._read(digest)
+            if self._remembered > _REMEMBERED:
+                self._manifests.clear()
+                self._remembered = 0
+            self._manifests[digest] = made
+            self._remembered += len(made.blobs) + len(made.children) if made else 0
+            return made
         return self._manifests[digest]
+
+    def _read(self, digest: str) -> Manifest | None:
+        document = self.document(digest)
+        try:
+            made = parts_of(document) if document else None
+        except ValueError:
+            return None
+        if made and len(made.blobs) + len(made.children) > _MANY:
+            return Manifest(
+                tuple(filter(self.has, made.blobs)), tuple(filter(self.has, made.children)), made.subject
+            )
+        return made
 
     def document(self, digest: str) -> Document | None:
         """Read all that a manifest says; None if its blob is not there, or no manifest. Raises OSError."""

@@ -149,10 +149,16 @@ class Tree:
                 os.fsync(new)
             os.replace(f"{name}.new", name, src_dir_fd=folder, dst_dir_fd=folder)
 
+    def move(self, path: str, target: str) -> None:
+        """Move a file or a directory, over a file that is there, and make the directories that this takes."""
+        self.make(target.rpartition("/")[0])
+        with self._parent(path) as (folder, name), self._parent(target) as (to, new):
+            os.replace(name, new, src_dir_fd=folder, dst_dir_fd=to)
+
     def make(self, path: str) -> None:
         """Make a directory, and those that it is in, unless they are there."""
         made = ""
-        for part in path.split("/"):
+        for part in path.split("/") if path else ():
             with suppress(FileExistsError), self._folder(made) as folder:
                 os.mkdir(part, dir_fd=folder)
             made = f"{made}/{part}" if made else part

@@ -209,7 +209,6 @@ def hostile_members():
         "nested": b'"x": ' + 1500 * b"[" + 1500 * b"]",
         "deep": b'"x": ' + 9999 * b"[" + 9999 * b"]",
         "lists": b'"x": [' + 1_300_000 * b"[]," + b"[]]",
-        "keys": b", ".join(b'"%d": {}' % number for number in range(200_000)),
         "text": b'"annotations": {"a": "' + 4_000_000 * b"\xff" + b'"}',
         "subject": b'"subject": 7, "fsLayers": "x", "blobs": {}',
         "twice": b'"layers": [{}], "LAYERS": [{}]',
@@ -253,8 +252,6 @@ def test_what_anybody_may_push_stops_no_collection_and_stays(registry, store, no
     all_served(store, pushed, by_sha512)
     unused = [*(store.repositories / "gc/plain/_layers").glob("sha512/*/link")]
     assert unused == []
-    assert "freed 0 blobs" in gc(registry)  # nor is there anything left that stops the next one
-    all_served(store, pushed, by_sha512)
     assert store.has("gc/again", store.push("gc/again:3", store.layer(1000)))
 
 

@@ -19,6 +19,7 @@ class Snapshot:
     def __init__(self, copy):
         self.copy, self.taken, self.error, self.bytes = copy, [], None, 0
         self.thawed, self.lost, self.forgotten = None, None, []
+        self.odd, self.secret = (), None  # a link to the secret, and a pipe
 
     def find(self, wanted):
         return {"id": f"{wanted}00000000"}
@@ -47,6 +48,11 @@ class Snapshot:
             raise self.thawed
 
     def restore(self, snapshot, target, only=()):
+        for root, path in self.odd:
+            odd = target / path.relative_to(root)
+            odd.parent.mkdir(parents=True, exist_ok=True)
+            if not os.path.lexists(odd):
+                odd.symlink_to(self.secret) if path == self.odd[0][1] else os.mkfifo(odd)
         for path in only or ["docker"]:
             if (self.copy / path).exists():
                 shutil.copytree(self.copy / path, target / path, dirs_exist_ok=True)
@@ -220,6 +226,61 @@ def test_one_repository_is_restored_and_the_others_stay(images, snapshot):
     assert files(images.manifests("ci/app")) == then
     assert files(images.manifests("base")) == base
     assert problems(images) == []
+
+
+@pytest.fixture
+def secret(tmp_path):
+    """What a task could read beside the store."""
+    file = tmp_path / "vault_token"
+    file.write_text("hvs.secret")
+    return file
+
+
+@pytest.mark.parametrize("repository", [None, "ci/app"])
+def test_a_link_or_a_pipe_in_a_snapshot_is_not_followed_or_restored_and_none_of_it_told(
+    images, snapshot, secret, repository
+):
+    push(images, "ci/app", "v1", "one")
+    for tag in ("v2", "v3"):
+        push(images, "ci/app", tag, tag)
+    link, pipe = (images.manifests("ci/app") / "tags" / tag / "current" / "link" for tag in ("v2", "v3"))
+    for path in (link, pipe):
+        path.unlink()
+    shutil.copytree(images.directory, images.directory.with_name("snapshot"))
+    saved = Snapshot(images.directory.with_name("snapshot"))
+    saved.odd = [(images.directory, path) for path in (link, pipe)]
+    saved.secret = secret
+
+    with pytest.raises(RestoreError) as refused:
+        run(saved, images, repository)
+    assert "tags/v2/current/link is neither a file nor a directory" in str(refused.value)
+    assert "tags/v3/current/link is neither a file nor a directory" in str(refused.value)
+
+    told = run(saved, images, repository, accept_damage=True)
+    assert "hvs.secret" not in told + str(refused.value)
+    assert not os.path.lexists(link) and not os.path.lexists(pipe)
+
+
+def test_a_tag_that_has_a_secret_for_its_digest_does_not_tell_it(images, snapshot):
+    push(images, "ci/app", "v1", "one")
+    (images.manifests("ci/app") / "tags/v1/current/link").write_text("hvs.secret")
+
+    with pytest.raises(RestoreError, match="ci/app:v1 is no digest") as refused:
+        run(snapshot(), images)
+    assert "hvs.secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("where", ["blobs/sha256", "repositories/ci", "repositories/ci/app/_layers"])
+def test_nothing_is_written_through_a_link_in_the_live_store(images, snapshot, tmp_path, where):
+    push(images, "ci/app", "v1", "one")
+    saved, outside = snapshot(), tmp_path / "outside"
+    outside.mkdir()
+    shutil.rmtree(images.root / where)
+    (images.root / where).symlink_to(outside)
+
+    with pytest.raises(OSError, match="no regular file or directory"):
+        run(saved, images, repository="ci/app")
+    assert [*outside.iterdir()] == []
 
 
 def test_a_repository_inside_of_another_stays(images, snapshot):
