@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from socket import AF_INET, AF_INET6
+from threading import Lock
 from typing import Any
 
+from jobs.tasks.bounded_server import BoundedHandler, BoundedServer
 from jobs.tasks.certificate import CertificateError, validity
 from jobs.tasks.consul_check import ConsulCheck, ConsulError
 from jobs.tasks.freeze_record import READ_ONLY, variable_of
@@ -38,7 +38,8 @@ HELPS = {
     f"{PREFIX}_volume_size_bytes": "Size of the file system that this volume is on.",
     f"{PREFIX}_volume_free_bytes": "What is free of it.",
 }
-PATIENCE_SECONDS = 3.0  # Prometheus gives up after 10 by default
+PATIENCE_SECONDS = 3.0  # for each part; Prometheus gives up after 10 by default
+QUEUE_SECONDS = 10.0  # for scrapes that came before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,37 +152,46 @@ def _asked(part: str, ask: Callable[[], Iterator[Sample]]) -> list[Sample]:
     return [*found, _sample("exporter_can_ask", 1, part=part)]
 
 
-def handler(metrics: Callable[[], str]) -> type[BaseHTTPRequestHandler]:
-    """Make what answers: `/metrics`, and `/` for the health check."""
+def handler(metrics: Callable[[], str]) -> type[BoundedHandler]:
+    """Make what answers: `/metrics`, one scrape at a time, and `/` for the health check."""
+    scraping = Lock()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(BoundedHandler):
+        def do_GET(self) -> None:  # noqa: N802 - the base class's name
             """Answer one request."""
-            texts: dict[str, Callable[[], str]] = {"/metrics": metrics, "/": lambda: "see /metrics\n"}
-            text = texts.get(self.path)
-            self.send_response(200 if text else 404)
-            body = text().encode() if text else b""
+            if self.path == "/metrics":
+                self._scrape()
+            elif self.path == "/":
+                self._answer(200, "see /metrics\n")
+            else:
+                self._answer(404, "")
+
+        def _scrape(self) -> None:
+            if not scraping.acquire(timeout=QUEUE_SECONDS):
+                self._answer(503, "# other scrapes are still under way\n")
+                return
+            try:
+                text = metrics()
+            finally:
+                scraping.release()
+            self._answer(200, text)
+
+        def _answer(self, status: int, text: str) -> None:
+            body = text.encode()
+            self.send_response(status)
             self.send_header("Content-Type", CONTENT_TYPE)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            """Leave the scrapes out of the log."""
-
     return Handler
-
-
-class _Server(ThreadingHTTPServer):
-    def __init__(self, host: str, port: int, exporter: Exporter) -> None:
-        self.address_family = AF_INET6 if ":" in host else AF_INET
-        super().__init__((host, port), handler(exporter.metrics))
 
 
 def main(environment: Mapping[str, str]) -> None:
     """Serve on the address that Nomad chose for the port."""
     host, port = environment["NOMAD_IP_metrics"], int(environment["NOMAD_PORT_metrics"])
-    with _Server(host, port, Exporter.of_task(environment)) as server:
+    exporter = Exporter.of_task(environment)
+    with BoundedServer((host, port), handler(exporter.metrics)) as server:
         print(f"metrics are at http://{host}:{port}/metrics")
         server.serve_forever()
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import ssl
 import subprocess
 import time
@@ -223,6 +224,20 @@ def test_the_exporter_tells_what_the_disk_and_the_certificate_say(registry, expo
 def all_could_be_asked(told):
     """What the exporter told, if each part answered within the seconds that Prometheus leaves it."""
     return told if {value for name, value in told.items() if "can_ask" in name} == {1} else None
+
+
+def test_the_exporter_answers_beside_any_number_of_connections_that_say_nothing(registry, exporter):
+    address, open_ones = ("127.0.0.1", registry.ports.registry_debug + 1), []
+    try:
+        for number in range(300):
+            open_ones.append(socket.create_connection(address, timeout=30))
+            if number % 50 == 0:
+                assert "docker_registry_up" in exporter()
+        assert "docker_registry_up" in exporter()
+    finally:
+        for each in open_ones:
+            each.close()
+    until(lambda: all_could_be_asked(exporter()))
 
 
 def test_a_freeze_and_a_run_that_failed_are_seen(registry, store, exporter, watched):

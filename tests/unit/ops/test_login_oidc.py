@@ -1,5 +1,6 @@
 """The log-in in the browser; the real one is tests/integration/test_login.py."""
 
+import socket
 import threading
 import time
 
@@ -54,6 +55,16 @@ def test_a_refusal_of_the_provider_is_given_in_its_words(callback, browse):
 
     with pytest.raises(CallbackError, match="the provider refused the log-in: Anna is not allowed"):
         callback.wait("s1", 5)
+
+
+def test_connections_that_say_nothing_or_little_do_not_keep_the_browser_waiting(callback, browse):
+    idle = [socket.create_connection(("127.0.0.1", callback.server_port)) for _ in range(100)]
+    idle[-1].sendall(b"GET /oidc")
+    browse("/oidc/callback?state=s1&code=c1")
+
+    assert callback.wait("s1", 5) == "c1"
+    for each in idle:
+        each.close()
 
 
 def test_nobody_is_waited_for_without_end(callback):

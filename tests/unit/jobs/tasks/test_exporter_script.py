@@ -1,11 +1,14 @@
 import threading
-from http.server import ThreadingHTTPServer
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from waiting import until
 
 from jobs.tasks import exporter as script
+from jobs.tasks.bounded_server import BoundedServer
 from jobs.tasks.certificate import CertificateError
 from jobs.tasks.consul_check import ConsulError, Report
 from jobs.tasks.exporter import Exporter, handler
@@ -224,13 +227,21 @@ def test_a_volume_that_is_not_there_is_told_as_such(samples):
 
 @pytest.fixture
 def served():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(lambda: "a_total 1\n"))
+    with serving(lambda: "a_total 1\n") as address:
+        yield address
+
+
+@contextmanager
+def serving(metrics):
+    server = BoundedServer(("127.0.0.1", 0), handler(metrics))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def test_metrics_are_served_as_prometheus_asks_for_them(served):
@@ -240,3 +251,40 @@ def test_metrics_are_served_as_prometheus_asks_for_them(served):
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     assert httpx.get(served).status_code == 200
     assert httpx.get(f"{served}/debug").status_code == 404
+
+
+def test_scrapes_are_made_one_at_a_time_and_who_would_wait_too_long_is_told(monkeypatch):
+    monkeypatch.setattr(script, "QUEUE_SECONDS", 0.2)
+    at_once, most, release = [], [], threading.Event()
+
+    def metrics():
+        at_once.append(1)
+        most.append(len(at_once))
+        release.wait(10)
+        at_once.pop()
+        return "a_total 1\n"
+
+    with serving(metrics) as address, ThreadPoolExecutor(4) as pool:
+        scrapes = [pool.submit(httpx.get, f"{address}/metrics", timeout=20) for _ in range(4)]
+        until(lambda: sum(each.done() for each in scrapes) == 3)
+        assert httpx.get(address).status_code == 200, "the health check waits for no scrape"
+        release.set()
+        told = sorted(each.result().status_code for each in scrapes)
+
+    assert told == [200, 503, 503, 503]
+    assert set(most) == {1}
+
+
+def test_a_scrape_that_fails_leaves_the_next_one_alone():
+    answers = [ZeroDivisionError(), "a_total 1\n"]
+
+    def metrics():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with serving(metrics) as address:
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"{address}/metrics")
+        assert httpx.get(f"{address}/metrics").text == "a_total 1\n"
