@@ -1,6 +1,6 @@
 """The Nomad job of the mirrors: a group for each, so that adding or removing one leaves the others alone."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -121,7 +121,7 @@ def _group(
             metrics_service(settings.mirrors_metrics_service, (f"mirror={mirror.name}",)),
         ),
         volumes=cache_request(settings, volume_source),
-        tasks=(*_evict(settings, mirror), _task(settings, mirror, grant)),
+        tasks=(_evict(settings, mirror), _task(settings, mirror, grant)),
     )
 
 
@@ -143,19 +143,18 @@ def _task(settings: Settings, mirror: Mirror, grant: MirrorsGrant) -> nomad.Task
     )
 
 
-def _evict(settings: Settings, mirror: Mirror) -> Iterator[nomad.Task]:
-    """Make room before the mirror starts: while it runs, the store is its own."""
-    if mirror.limit is None:
-        return
+def _evict(settings: Settings, mirror: Mirror) -> nomad.Task:
+    """Mend the cache and make room before the mirror starts: while it runs, the store is its own."""
+    limit = {"LIMIT": str(mirror.limit)} if mirror.limit is not None else {}
     made = script_task(
         EVICT,
         settings,
         user=owner_of(settings),
-        env={"STORE": store_of(mirror), "LIMIT": str(mirror.limit)},
+        env={"STORE": store_of(mirror), **limit},
         volume_mounts=(cache_mount(settings, read_only=False),),
         lifecycle=PRESTART,
     )
-    yield replace(
+    return replace(
         made,
         config=replace(made.config, network_mode="none"),  # all it needs is on the volume
         resources=nomad.Resources(cpu=made.resources.cpu, memory=_EVICT_MEMORY),

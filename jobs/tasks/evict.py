@@ -1,7 +1,9 @@
-"""Makes room in the cache of a mirror, before the mirror starts.
+"""Mends the cache of a mirror and makes room in it, before the mirror starts; which it does if this fails.
 
-Above LIMIT bytes it brings the cache in STORE down to nine tenths of that: the least recently used images go.
-Prints what it removed, and as its last line what it did, as JSON. The cache's size is that of its blobs.
+A file of the cache in STORE that cannot be read, and with which the registry would not start, is removed.
+Above LIMIT bytes, if there is a LIMIT, the cache is brought down to nine tenths of that: the least recently
+used images go. Prints what it removed, and with a LIMIT as its last line what it did, as JSON. The cache's
+size is that of its blobs.
 """
 
 import json
@@ -13,13 +15,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from jobs.tasks.access_times import are_kept
+from jobs.tasks.attempt import AttemptError, attempt, memory_for_attempts
 from jobs.tasks.cache import Cache
 from jobs.tasks.eviction_plan import evict
-from jobs.tasks.expiry_state import prune
+from jobs.tasks.expiry_state import mend, prune
 from jobs.tasks.store_size import SizeError, blob_sizes, readable, store_size
 
 # Of the limit: with less room the next pull would bring the cache above it again.
 _TARGET = 0.9
+SECONDS = (
+    600  # for all of it, while clients wait for the mirror; a disk with a million blobs takes two minutes
+)
 
 
 def run(environment: Mapping[str, str]) -> Mapping[str, int]:
@@ -56,13 +62,34 @@ def _last_use(used: float) -> str:
 
 def main(environment: Mapping[str, str]) -> int:
     """Run; the exit code. A cache that stays too big is no reason to keep the mirror from starting."""
+    directory, memory = Path(environment["STORE"]), memory_for_attempts(environment)
     try:
-        done: Mapping[str, object] = run(environment)
-    except (OSError, SizeError) as error:
-        done = {"problem": f"the cache may be above its limit still: {error}"}
-        print(done["problem"], file=sys.stderr)
-    print(json.dumps(done))
+        attempt(lambda: _mend(directory), seconds=SECONDS, memory=memory)
+    except AttemptError as error:
+        print(f"the mirror may not start: cannot mend {directory}: {error}", file=sys.stderr)
+    if "LIMIT" not in environment:
+        return 0
+    try:
+        attempt(lambda: _run(environment), seconds=SECONDS, memory=memory)
+    except AttemptError as error:
+        problem = f"the cache may be above its limit still: {error}"
+        print(problem, file=sys.stderr)
+        print(json.dumps({"problem": problem}))
     return 0
+
+
+def _mend(directory: Path) -> None:
+    try:
+        mend(directory)
+    except OSError as error:
+        raise AttemptError(str(error)) from None
+
+
+def _run(environment: Mapping[str, str]) -> None:
+    try:
+        print(json.dumps(run(environment)))
+    except (OSError, SizeError) as error:
+        raise AttemptError(str(error)) from None
 
 
 if __name__ == "__main__":

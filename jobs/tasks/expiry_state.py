@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 _NAME = "scheduler-state.json"
 _MANIFEST = 1  # EntryType; 0 is a blob
@@ -12,24 +13,28 @@ _MANIFEST = 1  # EntryType; 0 is a blob
 Has = Callable[[str, str], bool]
 
 
-def prune(directory: Path, *, has_manifest: Has, has_blob: Has) -> None:
-    """Drop the entries of what is not there any more. Raises OSError.
+def mend(directory: Path) -> None:
+    """Remove a file that cannot be read. Raises OSError.
 
-    One that stays would be an error in the registry's log when it expires, and no more. A file that cannot be
-    read goes: the registry does not start with it (measured with distribution 3.1.2 and 2.8.2).
+    The registry does not start with it, and 2.x leaves one that is empty or cut when it is killed while it
+    writes (measured with distribution 3.1.2 and 2.8.2).
     """
     file = directory / _NAME
-    try:
-        entries = json.loads(file.read_bytes())
-    except FileNotFoundError:
-        return
-    except ValueError:
-        entries = None
-    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+    if _read(file) is None and file.exists():
         print(
             f"{file} cannot be read, and the registry would not start: removed; what is cached stays longer"
         )
         file.unlink()
+
+
+def prune(directory: Path, *, has_manifest: Has, has_blob: Has) -> None:
+    """Drop the entries of what is not there any more. Raises OSError.
+
+    One that stays would be an error in the registry's log when it expires, and no more.
+    """
+    file = directory / _NAME
+    entries = _read(file)
+    if entries is None:
         return
     there = {
         key: entry
@@ -38,6 +43,17 @@ def prune(directory: Path, *, has_manifest: Has, has_blob: Has) -> None:
     }
     if len(there) < len(entries):
         _write(file, json.dumps(there))
+
+
+def _read(file: Path) -> dict[str, dict[str, Any]] | None:
+    """Read the entries; None if there is no file, or none that can be read."""
+    try:
+        entries = json.loads(file.read_bytes())
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None
+    if isinstance(entries, dict) and all(isinstance(entry, dict) for entry in entries.values()):
+        return entries
+    return None
 
 
 def _is_there(key: str, has: Has) -> bool:

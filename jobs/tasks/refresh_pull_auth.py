@@ -56,6 +56,8 @@ def write(file: Path, addresses: Iterable[str], token: str) -> None:
         new = file.with_name(f".{file.name}.new")
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as opened:
             json.dump({**content, "auths": auths}, opened)
+            opened.flush()
+            os.fsync(opened.fileno())  # else a power cut leaves an empty file or zeros, at which this stops
         new.replace(file)
     finally:
         os.close(folder)

@@ -72,10 +72,10 @@ def remember(environment: Mapping[str, str]) -> None:
 
 
 def remembered(environment: Mapping[str, str]) -> Size | None:
-    """Give what was measured before; None if nothing was."""
+    """Give what was measured before; None if nothing was, or if a kill cut the file."""
     try:
         return Size(**json.loads(_file(environment).read_text()))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None
 
 

@@ -360,6 +360,48 @@ def test_a_cache_above_its_limit_loses_what_was_used_least_recently_and_nobody_e
     mirrors.pull("third", "library/oldest:1")
 
 
+def test_a_mirror_comes_back_from_a_state_file_that_a_kill_left_empty(mirrors, push):
+    digest = push("library/killed:1")
+    mirrors.pull("docker-hub", "library/killed:1")
+    state = mirrors.cache("docker-hub") / "scheduler-state.json"
+    until(state.exists)
+
+    kill(mirrors, "docker-hub", lambda: state.write_text(""))
+
+    until(lambda: mirrors.serves("docker-hub"))
+    assert mirrors.pull("docker-hub", "library/killed:1") == digest
+    until(state.read_text)
+
+
+def test_an_eviction_that_has_not_enough_memory_does_not_keep_the_mirror_from_starting(mirrors, push):
+    digest = push("library/evicted:1")
+    mirrors.pull("third", "library/evicted:1")
+    state, before = mirrors.cache("third") / "scheduler-state.json", mirrors.allocations()["third"]
+    entry = {"ExpiryData": "2126-12-01T15:58:13Z", "EntryType": 0}
+    key = "library/evicted@sha256:{:064x}"
+    text = json.dumps({key.format(number): {"Key": key.format(number), **entry} for number in range(200_000)})
+
+    # Its registry, which writes the file when it ends, is not to.
+    kill(mirrors, "third", lambda: state.write_text(text))
+    mirrors.deployment.run("nomad", "alloc", "stop", "-detach", before)
+    try:
+        after = until(lambda: found if (found := mirrors.allocations().get("third")) != before else None)
+        until(lambda: mirrors.serves("third"))
+        assert mirrors.pull("third", "library/evicted:1") == digest
+        told = mirrors.deployment.run("nomad", "alloc", "logs", "-stderr", after, "evict")
+    finally:
+        kill(mirrors, "third", lambda: state.unlink(missing_ok=True))
+        until(lambda: mirrors.serves("third"))
+    assert "the cache may be above its limit still: it needs more memory than the 104 MiB" in told
+
+
+def kill(mirrors, name, then):
+    """Kill a mirror's registry as a crash does, and do something to its cache before it starts again."""
+    deployment, allocation = mirrors.deployment, mirrors.allocations()[name]
+    deployment.docker("kill", f"registry-{allocation}")
+    then()
+
+
 def test_adding_one_and_removing_one_leaves_the_others_as_they_run(mirrors):
     before = mirrors.allocations()
     mirrors.write(["docker-hub", "third", "fourth"])

@@ -183,7 +183,14 @@ def test_a_mirror_with_a_greatest_size_makes_room_before_it_starts(groups):
     )
     assert evict["VolumeMounts"][0]["ReadOnly"] is False
     assert evict["Config"]["network_mode"] == "none"
-    assert list(tasks(made["quay"])) == ["registry"]
+
+
+def test_one_without_a_greatest_size_is_mended_before_it_starts(groups):
+    evict = tasks(groups(QUAY)["quay"])["evict"]
+
+    assert evict["Lifecycle"] == {"Hook": "prestart"}
+    assert evict["Env"]["STORE"] == "/var/lib/registry-cache/quay" and "LIMIT" not in evict["Env"]
+    assert evict["VolumeMounts"][0]["ReadOnly"] is False
 
 
 def test_the_job_that_measures_knows_the_limits_and_cannot_write(read_settings):

@@ -1,6 +1,8 @@
 import json
 import os
 import shutil
+import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -228,6 +230,50 @@ def test_a_cache_that_cannot_be_read_is_told_and_does_not_keep_the_mirror_from_s
     told = capsys.readouterr()
     assert "may be above its limit still: " in json.loads(told.out.splitlines()[-1])["problem"]
     assert str(cache.root / "repositories") in told.err
+
+
+@pytest.mark.parametrize("limit", [{}, {"LIMIT": "1000000"}])
+def test_a_state_file_that_a_kill_emptied_goes_from_every_mirror(cache, limit):
+    cache.image("app", "1", "a" * 1000)
+    (cache.directory / "scheduler-state.json").write_text("")
+
+    assert main({"STORE": str(cache.directory), **limit}) == 0
+    assert not (cache.directory / "scheduler-state.json").exists()
+    assert cache.tags().keys() == {("app", "1")}
+
+
+def test_without_a_limit_nothing_else_changes(cache, capsys):
+    cache.image("app", "1", "a" * 1000)
+    before = {path: path.stat().st_mtime_ns for path in cache.directory.rglob("*")}
+
+    assert main({"STORE": str(cache.directory)}) == 0
+    assert {path: path.stat().st_mtime_ns for path in cache.directory.rglob("*")} == before
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("fails", "reason"),
+    [
+        (lambda *_: bytearray(10**12), "it needs more memory"),
+        (lambda *_: 1 // 0, "ZeroDivisionError"),
+        (lambda *_: os.kill(os.getpid(), signal.SIGKILL), "it ended with -9"),
+        (lambda *_: time.sleep(60), "it took longer than 1 s"),
+    ],
+)
+def test_an_eviction_that_fails_in_any_way_does_not_keep_the_mirror_from_starting(
+    cache, capsys, monkeypatch, fails, reason
+):
+    cache.image("app", "1", "a" * 1000)
+    (cache.directory / "scheduler-state.json").write_text("{")
+    monkeypatch.setattr(script, "shrink", fails)
+    monkeypatch.setattr(script, "SECONDS", 1)
+
+    assert cache.run(1) == 0
+    assert not (cache.directory / "scheduler-state.json").exists()
+    told = capsys.readouterr()
+    problem = json.loads(told.out.splitlines()[-1])["problem"]
+    assert problem.startswith("the cache may be above its limit still: ") and reason in problem
+    assert problem in told.err
 
 
 # What must hold for every cache, tried on many small ones made by chance, always the same.

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from jobs.tasks.expiry_state import prune
+from jobs.tasks.expiry_state import mend, prune
 
 BLOB, MANIFEST = 0, 1
 KEPT, GONE = (f"sha256:{letter * 64}" for letter in "ab")
@@ -10,12 +10,13 @@ KEPT, GONE = (f"sha256:{letter * 64}" for letter in "ab")
 
 @pytest.fixture
 def pruned(tmp_path):
-    """Prune a state file; gives its text afterwards, None without one."""
+    """Mend and prune a state file; gives its text afterwards, None without one."""
     file = tmp_path / "scheduler-state.json"
 
     def make(text):
         if text is not None:
             file.write_text(text)
+        mend(tmp_path)
         prune(
             tmp_path,
             has_manifest=lambda repository, digest: (repository, digest) == ("library/app", KEPT),
@@ -58,7 +59,13 @@ def test_a_cache_without_the_file_needs_none(pruned):
     assert pruned(None) is None
 
 
-@pytest.mark.parametrize("text", ["", "{", "null", "[]", '{"app@sha256:a": 1}', "\0"])
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", '{"app@sha256:a": 1}', "\0", "[" * 100_000])
 def test_a_file_that_the_registry_would_not_start_with_goes(pruned, capsys, text):
     assert pruned(text) is None
     assert "cannot be read" in capsys.readouterr().out
+
+
+def test_an_unreadable_file_that_nobody_mended_is_no_reason_to_stop(tmp_path):
+    (tmp_path / "scheduler-state.json").write_text("{")
+
+    prune(tmp_path, has_manifest=lambda *_: True, has_blob=lambda *_: True)

@@ -37,6 +37,14 @@ def test_without_a_measure_before_there_is_none(tmp_path):
     assert remembered({"NOMAD_ALLOC_DIR": str(tmp_path)}) is None
 
 
+@pytest.mark.parametrize("text", ["", '{"blobs": 1', "\0\0"])
+def test_a_measure_that_was_cut_by_a_kill_is_none(tmp_path, text):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "size-before.json").write_text(text)
+
+    assert remembered({"NOMAD_ALLOC_DIR": str(tmp_path)}) is None
+
+
 @pytest.mark.parametrize(
     ("count", "text"),
     [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (3 * 1024**3, "3.0 GiB"), (2 * 1024**4, "2.0 TiB")],
