@@ -127,6 +127,12 @@ def _freeze_task(
         env={
             "REGISTRY_JOB": settings.registry.name,
             "REGISTRY_TLS": "true" if settings.tls.mode == "registry" else "false",
+            # Where clients reach it through Traefik.
+            **(
+                {"ROUTE": f"{settings.registry.hostname}:{settings.tls.port}"}
+                if settings.tls.mode != "plain"
+                else {}
+            ),
             **({"STORE": DATA_DIRECTORY} if measure else {}),
             **(env or {}),
         },

@@ -18,6 +18,7 @@ from jobs.registry_server import (
     access_config,
     auth_files,
     certificate_file,
+    longest_restart,
     metrics_service,
     secret_file,
     server_check,
@@ -101,7 +102,8 @@ def cache_request(settings: Settings, source: str) -> Mapping[str, nomad.VolumeR
 def _group(
     settings: Settings, mirror: Mirror, volume_source: str, grant: MirrorsGrant, host_network: str | None
 ) -> nomad.TaskGroup:
-    service = settings.mirror_service(mirror)
+    service, config = settings.mirror_service(mirror), mirror_config(settings, mirror)
+    hostname = settings.mirror_hostname(mirror)
     return server_group(
         mirror.name,
         network=nomad.Network(
@@ -114,11 +116,11 @@ def _group(
             nomad.Service(
                 name=service,
                 port="registry",
-                tags=traefik_tags(settings, service, settings.mirror_hostname(mirror)),
-                checks=(server_check(settings),),
+                tags=traefik_tags(settings, service, hostname, longest_restart=longest_restart(config)),
+                checks=(server_check(settings, config),),
             ),
             # One for all, so that one scrape job finds them.
-            metrics_service(settings.mirrors_metrics_service, (f"mirror={mirror.name}",)),
+            metrics_service(settings.mirrors_metrics_service, config, (f"mirror={mirror.name}",)),
         ),
         volumes=cache_request(settings, volume_source),
         tasks=(_evict(settings, mirror), _task(settings, mirror, grant)),

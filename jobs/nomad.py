@@ -128,6 +128,7 @@ class Check:
     tls_skip_verify: bool | None = api("TLSSkipVerify", default=None)
     interval: Duration
     timeout: Duration
+    failures_before_critical: int  # one after the other; Consul's default is the first
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from jobs.registry_server import (
     access_config,
     auth_files,
     certificate_file,
+    longest_restart,
     metrics_service,
     secret_file,
     server_check,
@@ -145,19 +146,25 @@ def volume_request(settings: Settings, source: str, name: str | None = None) -> 
     )
 
 
+def route_tags(settings: Settings, service: str) -> tuple[str, ...]:
+    """Give the tags by which Traefik leads the registry's host name to its service."""
+    restart = longest_restart(_complete_config(settings))
+    return traefik_tags(settings, service, settings.registry.hostname, longest_restart=restart)
+
+
 def _services(settings: Settings, service: str) -> tuple[nomad.Service, ...]:
-    homepage = settings.registry.homepage.enabled
+    homepage, config = settings.registry.homepage.enabled, _complete_config(settings)
     return (
         nomad.Service(
             name=service,
             port="registry",
             tags=(
-                *traefik_tags(settings, service, settings.registry.hostname),
+                *route_tags(settings, service),
                 *(f"{key}={value}" for key, value in _homepage(settings).items() if homepage),
             ),
-            checks=(server_check(settings),),
+            checks=(server_check(settings, config),),
         ),
-        metrics_service(f"{service}-metrics"),
+        metrics_service(f"{service}-metrics", config),
     )
 
 

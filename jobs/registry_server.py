@@ -16,6 +16,7 @@ from jobs.vault_login import VaultLogin
 REGISTRY_PORT, DEBUG_PORT = 5000, 5001
 # The secrets folder is a tmpfs that neither `nomad alloc fs` nor the host's disk shows.
 CONFIG_FILE, CERTIFICATE_FILE = "/secrets/config.yml", "/secrets/tls.pem"
+_CHECK_INTERVAL = Duration.seconds(5)
 
 
 def server_group(
@@ -90,15 +91,23 @@ def server_task(
         identities=login.identities(settings) if login else None,
         # distribution drains on SIGTERM only; Nomad ends it by force after kill_timeout, so that is longer.
         kill_signal="SIGTERM",
-        kill_timeout=Duration(
-            registry_model.go_duration(config["http"].get("draintimeout", "0"))
-            + Duration.seconds(10).nanoseconds
-        ),
+        kill_timeout=kill_timeout(config),
         resources=resources,
         templates=templates,
         vault=login.vault(token_file=False) if login else None,
         volume_mounts=volume_mounts,
     )
+
+
+def kill_timeout(config: Mapping[str, Any]) -> Duration:
+    """Give how long the server may take to end: while it drains, it takes no connection any more."""
+    drain = registry_model.go_duration(config["http"].get("draintimeout", "0"))
+    return Duration(drain + Duration.seconds(10).nanoseconds)
+
+
+def longest_restart(config: Mapping[str, Any]) -> Duration:
+    """Give how long the server is away at most when it starts again in place, as at every freeze."""
+    return Duration(kill_timeout(config).nanoseconds + Duration.seconds(5).nanoseconds)
 
 
 def secret_file(
@@ -144,8 +153,8 @@ def access_config(settings: Settings, *, auth: bool = True) -> dict[str, Any]:
     return config
 
 
-def server_check(settings: Settings) -> nomad.Check:
-    """Ask the server how it is."""
+def server_check(settings: Settings, config: Mapping[str, Any]) -> nomad.Check:
+    """Ask the server how it is, by the config.yml that it has."""
     tls = settings.tls.mode == "registry"
     return nomad.Check(
         name="registry",
@@ -154,13 +163,22 @@ def server_check(settings: Settings) -> nomad.Check:
         path="/",
         protocol="https" if tls else None,
         tls_skip_verify=True if tls else None,  # Consul asks by the address, which no name fits
-        interval=Duration.seconds(5),
+        interval=_CHECK_INTERVAL,
         timeout=Duration.seconds(2),
+        failures_before_critical=_failures(config),
     )
 
 
-def metrics_service(name: str, tags: tuple[str, ...] = ()) -> nomad.Service:
-    """Make the service of the debug port."""
+def _failures(config: Mapping[str, Any]) -> int:
+    """Give how many checks in a row may fail before the server counts as down: those of a restart in place.
+
+    Traefik forgets a service that is critical, and answers 404 until some seconds after its next good check.
+    """
+    return -(-longest_restart(config).nanoseconds // _CHECK_INTERVAL.nanoseconds)
+
+
+def metrics_service(name: str, config: Mapping[str, Any], tags: tuple[str, ...] = ()) -> nomad.Service:
+    """Make the service of the debug port, by the server's config.yml."""
     return nomad.Service(
         name=name,
         port="metrics",
@@ -170,8 +188,9 @@ def metrics_service(name: str, tags: tuple[str, ...] = ()) -> nomad.Service:
                 name="metrics",
                 type="http",
                 path="/debug/health",
-                interval=Duration.seconds(5),
+                interval=_CHECK_INTERVAL,
                 timeout=Duration.seconds(2),
+                failures_before_critical=_failures(config),
             ),
         ),
     )

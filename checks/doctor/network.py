@@ -6,8 +6,8 @@ from checks.doctor.facts import Facts
 from checks.doctor.finding import Finding, failure, not_looked_at, ok, warning
 from checks.doctor.traefik import consul_provider
 from checks.ports import is_open
+from jobs.registry import route_tags
 from jobs.tasks.freeze_record import MODE_HEADER
-from jobs.traefik_tags import traefik_tags
 
 _TIMEOUT = httpx.Timeout(10, connect=3)  # seconds; on the same network
 
@@ -133,6 +133,6 @@ def _route_fix(facts: Facts) -> str:
     if not instances:
         return facts.why
     tags = {tag for each in instances for tag in each["Service"]["Tags"] or ()}
-    if set(traefik_tags(settings, settings.registry.service, settings.registry.hostname)) - tags:
+    if set(route_tags(settings, settings.registry.service)) - tags:
         return facts.up
     return consul_provider(facts)

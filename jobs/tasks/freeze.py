@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobs.tasks.freeze_record import Freeze, freeze_in, is_over, variable_of, with_freeze
-from jobs.tasks.frozen import mark, wait_until_frozen
+from jobs.tasks.frozen import ROUTED, mark, wait_until_frozen
 from jobs.tasks.last_run import record
 from jobs.tasks.nomad_api import Nomad, NomadError
-from jobs.tasks.registry_mode import running_allocations, wait_for_answers
+from jobs.tasks.registry_mode import answer_at, running_allocations, wait_for_answers
 from jobs.tasks.store_size import SizeError, remember
 from jobs.tasks.thaw import remove, thaw
 
@@ -132,6 +132,8 @@ def main(environment: Mapping[str, str]) -> int:
                 record(nomad, environment, succeeded=False)
         if "AFTER" in environment:
             wait_until_frozen(environment)
+        if (route := environment.get("ROUTE")) and answer_at(route):
+            mark(environment, ROUTED)
         shared = environment["SHARES_VOLUME"] == "true"
         freeze(nomad, registry, mine, tls=tls, node=own["NodeID"] if shared else None)
         print(f"{registry} is read-only after {time.monotonic() - started:.1f} s")

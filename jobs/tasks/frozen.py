@@ -6,11 +6,17 @@ from pathlib import Path
 
 _PAUSE_SECONDS = 0.5
 _FROZEN = "frozen"
+ROUTED = "routed"  # before the freeze Traefik led to the registry, as asked from here
 
 
 def mark(environment: Mapping[str, str], what: str = _FROZEN) -> None:
-    """Say that the registry is read-only for this allocation, or by its name that a task is done."""
+    """Say that the registry is read-only for this allocation, or by its name that something else holds."""
     _file(environment, what).touch()
+
+
+def is_marked(environment: Mapping[str, str], what: str) -> bool:
+    """Whether a task of the allocation said so."""
+    return _file(environment, what).exists()
 
 
 def wait_until_frozen(environment: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""How the registry that runs answers, asked at its own port: in which mode, and frozen by whom."""
+"""How the registry that runs answers, at its own port and at Traefik: in which mode, and frozen by whom."""
 
 import http.client
 import ssl
@@ -69,10 +69,29 @@ def running_allocations(nomad: Nomad, registry: str) -> list[Mapping[str, Any]]:
     return [each for each in found if each["ClientStatus"] in ("running", "pending")]
 
 
+def answer_at(route: str) -> Answer | None:
+    """Ask Traefik for the registry, at host:port; None if the registry does not answer there."""
+    host, _, port = route.rpartition(":")
+    answer = _ask_at(host, int(port), tls=True)
+    return answer if answer and answer.mode else None
+
+
+def wait_for_route(route: str, wanted: Callable[[Answer], bool], *, deadline: float) -> bool:
+    """Wait until Traefik leads to a registry that answers as wanted; False if not by `deadline`."""
+    while not ((answer := answer_at(route)) and wanted(answer)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_PAUSE_SECONDS)
+    return True
+
+
 def _ask(allocation: Mapping[str, Any], *, tls: bool) -> Answer | None:
     ports = allocation["AllocatedResources"]["Shared"]["Ports"]
     port = next(each for each in ports if each["Label"] == "registry")
-    host, number = port["HostIP"], port["Value"]
+    return _ask_at(port["HostIP"], port["Value"], tls=tls)
+
+
+def _ask_at(host: str, number: int, *, tls: bool) -> Answer | None:
     connection: http.client.HTTPConnection
     if tls:
         # The certificate is for the name. Nothing is sent and only a word is read, from this machine.

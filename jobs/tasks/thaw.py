@@ -1,6 +1,7 @@
 """Ends the freeze of the allocation that this runs in, after its other tasks: also when they failed.
 
 The registry then starts again, writable, and without the blobs in its memory that are gone from the store.
+If clients reached it through Traefik before, this ends when they do again.
 The last line of the log is what the run freed, as JSON.
 """
 
@@ -13,12 +14,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from jobs.tasks.freeze_record import READ_WRITE, freeze_in, variable_of, without_freeze
+from jobs.tasks.frozen import ROUTED, is_marked
 from jobs.tasks.last_run import record_outcome
 from jobs.tasks.nomad_api import Nomad, NomadError
-from jobs.tasks.registry_mode import answers, wait_for_answers
+from jobs.tasks.registry_mode import answers, wait_for_answers, wait_for_route
 from jobs.tasks.store_size import SizeError, remembered, store_size
 
 READ_WRITE_SECONDS = 180
+ROUTE_SECONDS = 60  # Traefik asks Consul every 15 s by default, and Consul the registry every 5 s
 
 
 def remove(nomad: Nomad, variable: str, owner: str) -> bool:
@@ -61,6 +64,23 @@ def thaw(nomad: Nomad, registry: str, owner: str, *, tls: bool) -> str:
     return f"{registry} is {how} after {time.monotonic() - started:.1f} s"
 
 
+def wait_until_routed(environment: Mapping[str, str]) -> str | None:
+    """Wait until clients reach the registry through Traefik again; say what came of it.
+
+    None if it could not be asked from here before the freeze either: then it tells nothing.
+    """
+    if not is_marked(environment, ROUTED):
+        return None
+    started, owner = time.monotonic(), environment["NOMAD_ALLOC_ID"]
+    deadline = started + ROUTE_SECONDS
+    if wait_for_route(environment["ROUTE"], lambda answer: answer.freeze != owner, deadline=deadline):
+        return f"Traefik leads to it after another {time.monotonic() - started:.1f} s"
+    return (
+        f"Traefik at {environment['ROUTE']} does not lead to it after {ROUTE_SECONDS} s: "
+        "`python -m ops doctor` says why"
+    )
+
+
 def report(environment: Mapping[str, str]) -> str | None:
     """Tell what the run freed, in words and as JSON; None if freeze measured nothing. Raises SizeError."""
     before = remembered(environment)
@@ -79,6 +99,8 @@ def main(environment: Mapping[str, str]) -> int:
     try:
         nomad, tls = Nomad.of_task(environment), environment["REGISTRY_TLS"] == "true"
         print(thaw(nomad, environment["REGISTRY_JOB"], environment["NOMAD_ALLOC_ID"], tls=tls))
+        if routed := wait_until_routed(environment):
+            print(routed)
     except NomadError as error:
         # jobs/tasks/freeze.py says why Nomad may refuse, and what happens then.
         print(f"cannot end the freeze: {error}", file=sys.stderr)

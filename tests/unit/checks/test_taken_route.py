@@ -1,10 +1,15 @@
 import pytest
 
 from checks.taken_route import hosts, route_problems, routers, service_problems
+from jobs.duration import Duration
 from jobs.traefik_tags import traefik_tags
 
 ALLOCATION = "8dc1ba9c-4bb6-d9f4-a8ba-9a1a1b1c1d1e"
 RULE = "traefik.http.routers.web.rule="
+
+
+def tags_of(settings, service, hostname):
+    return traefik_tags(settings, service, hostname, longest_restart=Duration.seconds(35))
 
 
 @pytest.fixture
@@ -32,7 +37,7 @@ def test_the_tags_of_another_stack_with_the_host_name_are_refused(routes, ready,
     other = ready(sections={"registry": {"name": "registry-staging"}, "tls": {"mode": mode}})
 
     (said,) = routes(
-        {"registry": [], "registry-staging": traefik_tags(other, "registry-staging", other.registry.hostname)}
+        {"registry": [], "registry-staging": tags_of(other, "registry-staging", other.registry.hostname)}
     )
 
     assert "Traefik routes registry.homelab.local to service registry-staging already" in said
@@ -40,8 +45,8 @@ def test_the_tags_of_another_stack_with_the_host_name_are_refused(routes, ready,
 
 
 def test_the_stacks_own_tags_and_other_hosts_are_no_problem(routes, ready):
-    own = traefik_tags(ready(), "registry", "registry.homelab.local")
-    other = traefik_tags(ready(), "other", "other.homelab.local")
+    own = tags_of(ready(), "registry", "registry.homelab.local")
+    other = tags_of(ready(), "other", "other.homelab.local")
 
     assert routes({"registry": own, "other": other, "consul": []}) == []
 
@@ -90,8 +95,8 @@ def test_the_stacks_own_mirrors_are_no_problem_even_if_they_change_names(routes,
     hosts_of = {
         settings.mirror_service(mirror): settings.mirror_hostname(mirror) for mirror in settings.mirrors.root
     }
-    own = {service: traefik_tags(settings, service, host) for service, host in hosts_of.items()}
-    former = {"registry-mirror-former": traefik_tags(settings, "registry-mirror-former", "quay.local")}
+    own = {service: tags_of(settings, service, host) for service, host in hosts_of.items()}
+    former = {"registry-mirror-former": tags_of(settings, "registry-mirror-former", "quay.local")}
 
     assert routes({**own, **former}, mirrors=MIRRORS) == []
     (said,) = routes({**own, **former}, mirrors=MIRRORS, former="registry-mirror-former")

@@ -136,3 +136,15 @@ def test_the_freeze_takes_the_scripts_that_it_imports_along(job):
 
     assert "local/jobs/tasks/nomad_api.py" in templates
     assert "local/jobs/tasks/vault_api.py" not in templates
+
+
+@pytest.mark.parametrize("mode", ["traefik", "registry"])
+def test_freeze_and_thaw_know_where_clients_reach_it_through_traefik(job, mode):
+    made = tasks(job(tls={"mode": mode, "port": 8443}))
+
+    for name in ("freeze", "thaw"):
+        assert made[name]["Env"]["ROUTE"] == "registry.homelab.local:8443"
+
+
+def test_without_tls_there_is_no_way_through_traefik(job):
+    assert "ROUTE" not in tasks(job(tls={"mode": "plain", "allowPlain": True}))["thaw"]["Env"]

@@ -105,8 +105,10 @@ def test_traefik_routes_a_name_of_its_own(groups):
     assert hub["Name"] == "registry-mirror-docker-hub"
     router = "traefik.http.routers.registry-mirror-docker-hub"
     assert f"{router}.rule=Host(`docker-hub.registry.homelab.local`)" in hub["Tags"]
-    assert f"{router}.middlewares=registry-mirror-docker-hub" in hub["Tags"]
+    middlewares = "registry-mirror-docker-hub,registry-mirror-docker-hub-retry"
+    assert f"{router}.middlewares={middlewares}" in hub["Tags"]
     assert hub["Checks"][0]["Path"] == "/"
+    assert {each["Checks"][0]["FailuresBeforeCritical"] for each in (hub, metrics)} == {7}
     assert "traefik.http.routers.registry-mirror-quay.rule=Host(`quay.lan`)" in quay["Tags"]
     assert (metrics["Name"], metrics["Tags"]) == (
         "registry-mirrors-metrics",

@@ -6,7 +6,12 @@ from jobs.duration import Duration
 
 def test_fields_are_spelled_as_the_api_spells_them():
     check = nomad.Check(
-        name="registry", type="http", path="/", interval=Duration.seconds(5), timeout=Duration.seconds(2)
+        name="registry",
+        type="http",
+        path="/",
+        interval=Duration.seconds(5),
+        timeout=Duration.seconds(2),
+        failures_before_critical=3,
     )
     service = nomad.Service(name="registry", port="http", checks=(check,))
 
@@ -22,6 +27,7 @@ def test_fields_are_spelled_as_the_api_spells_them():
                 "Path": "/",
                 "Interval": 5_000_000_000,
                 "Timeout": 2_000_000_000,
+                "FailuresBeforeCritical": 3,
             }
         ],
     }

@@ -7,6 +7,7 @@ import trustme
 from checks.doctor import network
 from checks.doctor.machine import port_free
 from checks.doctor.network import name_leads_there, name_resolves, port_reachable, traefik_routes
+from jobs.registry import route_tags
 
 SERVICE = "/v1/health/service/registry"
 HOSTNAME = "registry.homelab.local"
@@ -126,13 +127,8 @@ def test_a_service_without_its_tags_is_to_be_deployed_again(traefik, service_at)
     assert (found.state, found.fix) == ("failure", "pulumi up --stack dev")
 
 
-def test_a_service_with_its_tags_that_traefik_does_not_know_is_traefiks_matter(traefik, service_at):
-    tags = (
-        "traefik.enable=true",
-        f"traefik.http.routers.registry.rule=Host(`{HOSTNAME}`)",
-        "traefik.http.routers.registry.entrypoints=websecure",
-        "traefik.http.routers.registry.tls=true",
-    )
+def test_a_service_with_its_tags_that_traefik_does_not_know_is_traefiks_matter(traefik, service_at, ready):
+    tags = route_tags(ready(), "registry")
 
     found = traefik(404, answers=service_at("127.0.0.1", tags))
 

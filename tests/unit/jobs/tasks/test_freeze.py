@@ -2,6 +2,7 @@ import pytest
 
 from jobs.tasks import freeze as script
 from jobs.tasks.freeze_record import Freeze
+from jobs.tasks.registry_mode import Answer
 
 VARIABLE = "/v1/var/nomad/jobs/docker-registry"
 MINE, OTHER = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
@@ -34,8 +35,13 @@ def run(nomad, clock, monkeypatch, tmp_path, capsys):
 
 
 @pytest.fixture
-def marked(tmp_path):
-    return (tmp_path / "data" / "frozen").exists
+def marked_as(tmp_path):
+    return lambda name: (tmp_path / "data" / name).exists()
+
+
+@pytest.fixture
+def marked(marked_as):
+    return lambda: marked_as("frozen")
 
 
 def items(nomad):
@@ -68,6 +74,19 @@ def test_the_registry_is_read_only_and_the_variable_names_who_did_it(run, nomad,
         "since": items(nomad)["since"],
     }
     assert marked()
+
+
+ROUTE = "registry.homelab.local:443"
+
+
+@pytest.mark.parametrize(
+    ("told", "routed"), [(Answer("read-write", None), True), (None, False)], ids=["answers", "is away"]
+)
+def test_it_is_remembered_whether_traefik_led_to_it_before(run, marked_as, monkeypatch, told, routed):
+    monkeypatch.setattr(script, "answer_at", lambda route: told if route == ROUTE else None)
+
+    assert run(ROUTE=ROUTE)[0] == 0
+    assert marked_as("routed") is routed
 
 
 def test_what_else_is_in_the_variable_stays(run, nomad):

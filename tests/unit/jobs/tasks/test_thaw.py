@@ -2,8 +2,10 @@ import json
 
 import pytest
 
+from jobs.tasks import registry_mode
 from jobs.tasks import thaw as script
 from jobs.tasks.nomad_api import NomadError
+from jobs.tasks.registry_mode import Answer
 from jobs.tasks.store_size import remember
 
 VARIABLE = "/v1/var/nomad/jobs/docker-registry"
@@ -156,6 +158,61 @@ def test_where_nothing_was_measured_nothing_is_told(run, nomad):
     freeze(nomad)
 
     assert len(run()[1]) == 1
+
+
+def test_a_measure_that_a_kill_cut_does_not_keep_the_freeze_in_force(run, nomad, environment, tmp_path):
+    freeze(nomad)
+    environment["STORE"] = str(tmp_path / "store")
+    (tmp_path / "data" / "size-before.json").write_text("")
+
+    assert run()[0] == 0
+    assert nomad.get(VARIABLE) is None
+
+
+@pytest.fixture
+def routed(environment, tmp_path, monkeypatch, clock):
+    """Let Traefik have led to the registry before the freeze; what it answers from when on (s), in order."""
+    environment["ROUTE"] = "registry.homelab.local:443"
+    (tmp_path / "data" / "routed").touch()
+
+    def answer(answers):
+        def ask(route):
+            assert route == environment["ROUTE"]
+            return [each for since, each in answers if since <= clock.now][-1]
+
+        monkeypatch.setattr(registry_mode, "answer_at", ask)
+
+    return answer
+
+
+def test_it_ends_only_when_traefik_leads_to_the_registry_again(run, nomad, clock, routed):
+    freeze(nomad)
+    routed([(0, Answer("read-only", MINE)), (2, None), (9, Answer("read-write", None))])
+
+    code, lines = run()
+
+    assert (code, lines[1]) == (0, f"Traefik leads to it after another {clock.now:.1f} s")
+    assert 9 <= clock.now < 10
+
+
+def test_a_traefik_that_does_not_come_back_is_said_and_not_waited_for_without_end(run, nomad, clock, routed):
+    freeze(nomad)
+    routed([(0, None)])
+
+    code, lines = run()
+
+    assert (code, nomad.get(VARIABLE)) == (0, None)
+    assert lines[1].startswith("Traefik at registry.homelab.local:443 does not lead to it after 60 s")
+    assert "`python -m ops doctor`" in lines[1]
+
+
+def test_a_traefik_that_was_not_reached_before_tells_nothing(run, nomad, clock, routed, tmp_path):
+    freeze(nomad)
+    routed([(0, None)])
+    (tmp_path / "data" / "routed").unlink()
+
+    assert len(run()[1]) == 1
+    assert clock.now < 5
 
 
 def test_a_nomad_that_refuses_is_said(run, nomad, monkeypatch):
