@@ -98,6 +98,10 @@ def traefik_routes(facts: Facts) -> Finding:
     try:
         # Unverified: which certificate that is, is another check's, and nothing secret is sent.
         answer = httpx.get(f"{url}/v2/", verify=False, timeout=_TIMEOUT, trust_env=False)  # noqa: S501
+    except httpx.ReadTimeout:
+        # It tries the registry again for as long as that may take to start again (jobs/traefik_tags.py).
+        what = f"{url} does not answer within {_TIMEOUT.read} s: Traefik waits for the registry"
+        return failure(what, facts.why)
     except httpx.TransportError as error:
         what = f"{url} does not answer: {error or type(error).__name__}"
         return failure(what, "systemctl start traefik   # on its machine, or see its log")

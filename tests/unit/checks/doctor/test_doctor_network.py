@@ -1,6 +1,7 @@
 import copy
 import socket
 
+import httpx
 import pytest
 import trustme
 
@@ -119,6 +120,17 @@ def traefik(web_server, resolves, look):
 def test_an_answer_of_the_registry_through_traefik_is_ok(traefik):
     assert traefik(401, {"X-Registry-Mode": "read-write"}).state == "ok"
     assert traefik(401, {"Docker-Distribution-Api-Version": "registry/2.0"}).state == "ok"
+
+
+def test_a_traefik_that_waits_for_the_registry_is_not_to_be_started(traefik, monkeypatch):
+    def wait(*_, **__):
+        raise httpx.ReadTimeout("")
+
+    monkeypatch.setattr("checks.doctor.network.httpx.get", wait)
+    found = traefik(401)
+
+    assert "Traefik waits for the registry" in found.what
+    assert found.fix.startswith("python -m ops why")
 
 
 def test_a_service_without_its_tags_is_to_be_deployed_again(traefik, service_at):
