@@ -294,11 +294,6 @@ def _maintenance(written: Written) -> Iterator[Problem]:
             instead = "remove registry.redis" if shared else "set registry.redis, or use inmemory there"
             message = f"leaves what is gone in the cache, which Redis keeps: {instead}"
             yield _problem(f"maintenance.{key}", message)
-        if has(registry.get("config"), ("proxy",)):
-            message = (
-                "needs a registry that can be frozen, and a pull-through cache writes on pulls: remove it"
-            )
-            yield _problem(f"maintenance.{key}", message)
     backup = maintenance.get("backup")
     if isinstance(backup, Mapping) and {"volume", "s3"} <= backup.keys():
         yield _problem(

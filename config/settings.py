@@ -15,6 +15,7 @@ from config.host_paths import host_path_problems
 from config.job_tls import job_tls_problems
 from config.mirror_contradictions import mirror_contradictions
 from config.names import Names
+from config.own_config import own_config_problems
 from config.problems import Problem, SettingsError, from_pydantic, suggestion
 from config.providers import Providers
 from config.registry_config import major_version, merged_config
@@ -92,6 +93,7 @@ class Settings(Names):
             *contradictions(written),
             *mirror_contradictions(written),
             *shared_storage_problems(written),
+            *own_config_problems(written),
             *host_path_problems(written),
             *(job_tls_problems(providers, written) if providers else ()),
         ]

@@ -163,8 +163,6 @@ def _instances(written: Written) -> Iterator[Problem]:
             )
     if written["tls"].get("mode") == "plain":
         yield _problem(key, "needs Traefik before the instances: set tls.mode to traefik or registry")
-    if has(config, ("proxy",)):
-        yield _problem(key, "cannot be with a pull-through cache, which keeps its list of images to itself")
 
 
 def _version(written: Written) -> RegistryVersion | None:

@@ -84,6 +84,11 @@ class Facts:
         path = shlex.quote(f"docker-registry:{key}")
         return f"pulumi config set --path {path} {value} --stack {self.settings.stack}"
 
+    def remove(self, key: str) -> str:
+        """The command that takes a setting out of this stack's file."""
+        path = shlex.quote(f"docker-registry:{key}")
+        return f"pulumi config rm --path {path} --stack {self.settings.stack}"
+
     def nomad(self, command: str, rest: str) -> str:
         """A command of Nomad's own, for this stack's server and namespace."""
         address, namespace = self.servers.nomad.address, self.settings.registry.namespace

@@ -119,7 +119,11 @@ def _log_in(facts: Facts, address: str) -> str:
 
 
 def _relative(facts: Facts) -> str:
-    return f"{facts.set('registry.config.http.relativeurls', 'true')}\n{facts.up}"
+    """Let the registry name no address; http.host would win over that (handlers/app.go)."""
+    lines = [facts.set("registry.config.http.relativeurls", "true"), facts.up]
+    if facts.settings.registry_config["http"].get("host"):
+        lines.insert(0, facts.remove("registry.config.http.host"))
+    return "\n".join(lines)
 
 
 def _probes(facts: Facts) -> list[Probe]:

@@ -29,6 +29,7 @@ _ADVICE = {
     "dict_type": "must be a mapping of keys to values",
     "model_type": "must be a mapping of keys to values",
     "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
     "multiple_of": "must be a multiple of {multiple_of}",
     "invalid_key": "must be a key of text: put it in quotes",
 }

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from config.registry.auth import Auth
 from config.registry.health import Health
@@ -17,11 +17,14 @@ from config.registry.storage import Storage
 from config.registry.validation import Validation
 from config.registry.values import Count, Text, Url
 
+# Of the catalog: a client that asks for n makes the registry allocate n (handlers/catalog.go).
+CatalogEntries = Annotated[int, Field(ge=0, le=100_000)]
+
 
 class Catalog(Section):
     """The list of repositories."""
 
-    maxentries: Count  # in one answer; 0 is the default of 1000
+    maxentries: CatalogEntries  # in one answer; 0 is the default of 1000
 
 
 class Tags(Section):

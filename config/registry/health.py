@@ -1,14 +1,19 @@
 """The `health` section: checks that turn every answer into 503 while they fail."""
 
+from typing import Annotated
+
 from config.registry.section import Section
-from config.registry.values import Address, Count, Duration, Headers, Text, Url
+from config.registry.values import Address, Count, Duration, Headers, Text, Url, at_least
+
+# A check reads the disk or asks a server each time: with nanoseconds it would do nothing else.
+Interval = Annotated[Duration, at_least("1s")]
 
 
 class StorageDriverCheck(Section):
     """Looks at the storage driver's root every `interval`."""
 
     enabled: bool
-    interval: Duration | None = None
+    interval: Interval | None = None
     threshold: Count | None = None  # failures in a row before the registry counts as ill
 
 
@@ -16,7 +21,7 @@ class FileCheck(Section):
     """Fails while the file exists."""
 
     file: Text
-    interval: Duration | None = None
+    interval: Interval | None = None
 
 
 class HttpCheck(Section):
@@ -26,7 +31,7 @@ class HttpCheck(Section):
     headers: Headers | None = None
     statuscode: Count | None = None
     timeout: Duration | None = None
-    interval: Duration | None = None
+    interval: Interval | None = None
     threshold: Count | None = None
 
 
@@ -35,7 +40,7 @@ class TcpCheck(Section):
 
     addr: Address
     timeout: Duration | None = None
-    interval: Duration | None = None
+    interval: Interval | None = None
     threshold: Count | None = None
 
 

@@ -22,6 +22,7 @@ def broken_rules(config: Config, version: RegistryVersion) -> Iterator[Problem]:
     yield from _one_storage_driver(config)
     yield from _driver_parameters(config, version)
     yield from _cache_has_its_redis(config, version)
+    yield from _redirects_are_on(config)
     yield from _upload_purging_is_complete(config)
     yield from _one_auth(config)
     yield from _token_has_a_key(config, version)
@@ -31,6 +32,9 @@ def broken_rules(config: Config, version: RegistryVersion) -> Iterator[Problem]:
     yield from _proxy_logs_in_one_way(config)
     yield from _one_log_level(config)
     yield from _cloudfront_has_its_regions(config)
+    yield from _health_checks_have_names(config)
+    yield from _images_are_allowed(config)
+    yield from _validation_is_on(config)
     yield from _platforms_are_listed(config)
 
 
@@ -84,12 +88,32 @@ def _driver_parameters(config: Config, version: RegistryVersion) -> Iterator[Pro
 
 def _cache_has_its_redis(config: Config, version: RegistryVersion) -> Iterator[Problem]:
     address = "addrs" if version is RegistryVersion.V3 else "addr"
-    for key in ("blobdescriptor", "layerinfo"):
-        if section(config, "storage", "cache").get(key) == "redis" and not section(config, "redis").get(
-            address
-        ):
+    path = ("storage", "cache")
+    cache = section(config, *path)
+    if "layerinfo" in cache:
+        # It is heeded without a blobdescriptor only, and then the freeze would not know of a Redis.
+        yield problem(
+            (*path, "layerinfo"),
+            cache["layerinfo"],
+            "is the old name of storage.cache.blobdescriptor and passed over beside it: set that instead",
+        )
+    if cache.get("blobdescriptor") != "redis":
+        return
+    if not section(config, "redis").get(address):
+        yield problem((*path, "blobdescriptor"), "redis", f"needs redis.{address}: add it, or use inmemory")
+    if "blobdescriptorsize" in cache:
+        yield problem(
+            (*path, "blobdescriptorsize"),
+            cache["blobdescriptorsize"],
+            "is for inmemory, and passed over with redis: remove it",
+        )
+
+
+def _redirects_are_on(config: Config) -> Iterator[Problem]:
+    if section(config, "storage", "redirect").get("disable") is True:
+        for path, entry in entries(config, "middleware", "storage"):
             yield problem(
-                ("storage", "cache", key), "redis", f"needs redis.{address}: add it, or use inmemory"
+                path, entry.get("name"), "changes redirects, and storage.redirect.disable is true: remove one"
             )
 
 
@@ -189,6 +213,37 @@ def _cloudfront_has_its_regions(config: Config) -> Iterator[Problem]:
         options = section(entry, "options")
         if options.get("ipfilteredby") == "awsregion" and "awsregion" not in options:
             yield problem((*path, "options", "awsregion"), None, "is required with ipfilteredby: awsregion")
+
+
+def _health_checks_have_names(config: Config) -> Iterator[Problem]:
+    """Each check is known by what it looks at; the registry panics at the second of one name."""
+    taken: dict[str, str] = {}
+    for kind, key in (("file", "file"), ("http", "uri"), ("tcp", "addr")):
+        for path, entry in entries(config, "health", kind):
+            name, place = str(entry.get(key)), ".".join(str(step) for step in path)
+            if key in entry and taken.setdefault(name, place) != place:
+                yield problem(
+                    (*path, key), entry[key], f"is {taken[name]} already, and the registry panics: remove one"
+                )
+
+
+def _images_are_allowed(config: Config) -> Iterator[Problem]:
+    path = ("policy", "repository", "classes")
+    classes = value_at(config, path)
+    if isinstance(classes, list) and classes and "image" not in classes:
+        yield problem(path, classes, "must have image: without it the registry refuses every image")
+
+
+def _validation_is_on(config: Config) -> Iterator[Problem]:
+    """`enabled: false` is turned into `enabled: not disabled` (handlers/app.go)."""
+    validation = section(config, "validation")
+    enabled, disabled = validation.get("enabled"), validation.get("disabled")
+    if enabled is False and disabled is not True:
+        yield problem(("validation", "enabled"), False, "is passed over: set validation.disabled to true")
+    if enabled is True and disabled is True:
+        yield problem(("validation", "disabled"), True, "is passed over beside enabled: true: remove one")
+    if "manifests" in validation and disabled is True and enabled is not True:
+        yield problem(("validation", "manifests"), None, "is passed over with disabled: true: remove one")
 
 
 def _platforms_are_listed(config: Config) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from config.registry.section import NEEDS_3, Section, Switch, removed
-from config.registry.values import Count, Duration, PositiveDuration, Text, Url, one_of
+from config.registry.values import Count, Duration, PositiveDuration, Text, Url, at_least, one_of
 
 MIB = 1024 * 1024
 
@@ -180,7 +180,7 @@ CacheKind = Annotated[str, one_of("inmemory", "redis")]
 
 
 class Cache(Section):
-    """Where blob descriptors are cached; `layerinfo` is the old name of `blobdescriptor`."""
+    """Where blob descriptors are cached; the rules refuse `layerinfo`, the old name of `blobdescriptor`."""
 
     blobdescriptor: CacheKind | None = None
     layerinfo: CacheKind | None = None
@@ -197,7 +197,7 @@ class UploadPurging(Section):
     """Removal of uploads that were never finished."""
 
     enabled: bool | None = None
-    age: Duration | None = None
+    age: Annotated[Duration, at_least("1h")] | None = None  # what a slow push is still writing is younger
     interval: PositiveDuration | None = None
     dryrun: bool | None = None
 

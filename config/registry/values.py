@@ -41,6 +41,17 @@ def _positive(value: object) -> object:
     return value
 
 
+def at_least(shortest: str) -> BeforeValidator:
+    """Accept no duration shorter than this, which is one of Go's."""
+
+    def long_enough(value: object) -> object:
+        if _nanoseconds(value) < go_duration(shortest):
+            refuse(f"must be {shortest} or longer")
+        return value
+
+    return BeforeValidator(long_enough)
+
+
 SignedDuration = Annotated[str, BeforeValidator(_duration)]
 Duration = Annotated[str, BeforeValidator(_not_negative)]
 PositiveDuration = Annotated[str, BeforeValidator(_positive)]

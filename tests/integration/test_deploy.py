@@ -222,11 +222,17 @@ def once_deployed(registry):
     return until(settled)
 
 
+# The registry reads the key when it starts, and dies without it.
+WITHOUT_ITS_KEY = {
+    "name": "cloudfront",
+    "options": {"baseurl": "https://cdn.example.org", "privatekey": "/no.pem", "keypairid": "none"},
+}
+
+
 @pytest.mark.parametrize(
     ("section", "values", "reason"),
     [
-        # A proxy asks its upstream as soon as it starts, and dies without an answer.
-        ("registry", {"config": {"proxy": {"remoteurl": "http://127.0.0.1:9"}}}, "exit code"),
+        ("registry", {"config": {"middleware": {"storage": [WITHOUT_ITS_KEY]}}}, "exit code"),
         ("registry", {"image": "registry:3.99.99"}, "registry:3.99.99"),
     ],
 )

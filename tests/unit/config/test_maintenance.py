@@ -184,11 +184,3 @@ def test_what_removes_something_is_refused_with_a_cache_that_outlives_it(problem
 
     line = problem(section, registry={"config": config})
     assert "leaves what is gone in the cache" in line
-
-
-@pytest.mark.parametrize("section", ANY, ids=str)
-def test_what_needs_a_freeze_is_refused_for_a_pull_through_cache(problem, section):
-    config = {"proxy": {"remoteurl": "https://hub.lan"}, "storage": {"cache": None}}
-
-    line = problem(section, registry={"config": config})
-    assert "a pull-through cache writes on pulls" in line

@@ -121,7 +121,6 @@ ACCEPTED = {
         """,
     ),
     "in-memory cache without bound": (V3, "storage: {cache: {blobdescriptorsize: 0}}"),
-    "old name of the cache's kind": (BOTH, "storage: {cache: {blobdescriptor: null, layerinfo: inmemory}}"),
     "read-only, with purging": (
         BOTH,
         """
@@ -249,6 +248,9 @@ ACCEPTED = {
         V3,
         "validation: {manifests: {indexes: {platforms: List, platformlist: [{os: a, architecture: b}]}}}",
     ),
+    "the default number of repositories in an answer": (BOTH, "catalog: {maxentries: 0}"),
+    "no validation": (BOTH, "validation: {enabled: false, disabled: true}"),
+    "any class of repository": (BOTH, "policy: {repository: {classes: []}}"),
     "classes of repository": (BOTH, "policy: {repository: {classes: [image, plugin]}}"),
     "schema1 images": (V2, "compatibility: {schema1: {enabled: true, signingkeyfile: /k}}"),
 }

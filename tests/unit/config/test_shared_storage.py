@@ -107,16 +107,6 @@ REFUSED = {
         {"storage": STORE, "registry": MANY, "tls": {"mode": "plain", "allowPlain": True}},
         "registry.count: needs Traefik before the instances",
     ),
-    "instances of a pull-through cache": (
-        {
-            "storage": STORE,
-            "registry": {
-                "count": 2,
-                "config": {"proxy": {"remoteurl": "https://a.lan"}, "storage": {"cache": None}},
-            },
-        },
-        "registry.count: cannot be with a pull-through cache",
-    ),
     "a delay of one instance": (
         {"registry": {"shutdownDelay": "5s"}},
         "registry.shutdownDelay: is for several instances only",
@@ -153,7 +143,10 @@ REFUSED = {
         {
             "registry": {
                 "image": "registry:2",
-                "config": {"redis": {"addr": "r:1", "password": "hunter2hunter2"}},
+                "config": {
+                    "storage": {"cache": {"blobdescriptor": "redis"}},
+                    "redis": {"addr": "r:1", "password": "hunter2hunter2"},
+                },
             }
         },
         "registry.config.redis.password: is shown by distribution 2.x to whoever asks its metrics port",

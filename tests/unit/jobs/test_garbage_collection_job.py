@@ -168,7 +168,8 @@ def test_without_secrets_of_the_store_no_task_has_a_token_for_vault(jobs):
 
 
 def test_secrets_elsewhere_in_config_yml_are_none_of_the_stores(read_settings):
-    elsewhere = {"config": {"redis": {"addrs": ["r:6379"], "password": "hunter2"}}}
+    cache = {"storage": {"cache": {"blobdescriptor": "redis"}}}
+    elsewhere = {"config": {**cache, "redis": {"addrs": ["r:6379"], "password": "hunter2"}}}
 
     assert not reads_secrets(read_settings(registry=elsewhere))
     assert reads_secrets(read_settings(storage=IN_S3))
