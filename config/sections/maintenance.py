@@ -24,6 +24,8 @@ def _time_zone(value: str) -> str:
 def _pattern(value: str) -> str:
     if "^" in value:  # fnmatch takes it literally, shells do not
         raise ValueError("{value} has a ^; write [!…] for any character but these")
+    if "+" in value:
+        raise ValueError("{value} has a +, and no tag can: Helm writes _ for it")
     if not re.fullmatch(r"(?:[A-Za-z0-9_./*?-]|\[!?[A-Za-z0-9_.-]+\])+", value):
         raise ValueError("{value} is no pattern; write it like ci/* or v[0-9]*")
     return value

@@ -10,8 +10,10 @@ from config.registry import go_duration
 from config.sections.base import Cpu, Hostname, Name, Port, SecretText, Section
 
 DOCKER_HUB = "https://registry-1.docker.io"
-# Names under which people know Docker Hub, and at which there is no registry.
-_NOT_DOCKER_HUB = ("docker.io", "www.docker.com", "hub.docker.com")
+# Other names of Docker Hub. Some answer as a registry, but clients know only images of docker.io.
+_DOCKER_HUB_TOO = re.compile(
+    r"(?:.*\.)?docker\.io|(?:(?:www|hub|index|cloud|store|registry\.hub)\.)?docker\.com"
+)
 _UNITS = {"MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
@@ -28,9 +30,10 @@ def _upstream(value: str) -> str:
         raise ValueError(f"{{value}} is no URL of a registry; {form}")
     if url.path.strip("/") or "?" in value or "#" in value:
         raise ValueError(f"{{value}} has a path, and a registry is mirrored as a whole; {form}")
-    if host in _NOT_DOCKER_HUB:
-        raise ValueError(f"{{value}} is no registry; Docker Hub's is {DOCKER_HUB}")
-    return normal_upstream(value)
+    upstream = normal_upstream(value)
+    if upstream != DOCKER_HUB and _DOCKER_HUB_TOO.fullmatch(host.rstrip(".")):
+        raise ValueError(f"{{value}} is Docker Hub by another name; its registry is {DOCKER_HUB}")
+    return upstream
 
 
 def normal_upstream(value: str) -> str:

@@ -1,4 +1,7 @@
-"""Semantic versions, as tags spell them (semver.org 2.0.0; a leading v is allowed)."""
+"""Semantic versions, as tags spell them (semver.org 2.0.0; a leading v is allowed).
+
+A tag cannot have the + before build metadata: Helm writes _ for it (helm.sh/helm/v3, pkg/registry).
+"""
 
 import re
 from dataclasses import dataclass
@@ -7,14 +10,15 @@ _NUMBER = r"0|[1-9][0-9]*"
 _IDENTIFIER = r"[0-9]*[a-zA-Z-][0-9a-zA-Z-]*"
 _VERSION = re.compile(
     rf"v?({_NUMBER})\.({_NUMBER})\.({_NUMBER})"
-    rf"(?:-((?:{_NUMBER}|{_IDENTIFIER})(?:\.(?:{_NUMBER}|{_IDENTIFIER}))*))?",
+    rf"(?:-((?:{_NUMBER}|{_IDENTIFIER})(?:\.(?:{_NUMBER}|{_IDENTIFIER}))*))?"
+    r"(?:_[0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*)?",
     re.ASCII,
 )
 
 
 @dataclass(frozen=True, order=True)
 class Version:
-    """A version; they compare by precedence, a prerelease below its release."""
+    """A version; they compare by precedence, a prerelease below its release, whatever the build metadata."""
 
     minor_line: tuple[int, int]  # major and minor
     patch: int

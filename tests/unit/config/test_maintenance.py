@@ -103,6 +103,10 @@ def test_deleting_untagged_images_is_refused_on_2_x(problem):
         ({**RULE, "keepNewest": 0}, "retention.rules[0].keepNewest: 0 is less than 1"),
         ({**RULE, "keepTags": ["v[0-9"]}, "retention.rules[0].keepTags[0]: 'v[0-9' is no pattern"),
         ({**RULE, "keepTags": ["[^p]*"]}, "retention.rules[0].keepTags[0]: '[^p]*' has a ^; write [!…] for"),
+        (
+            {**RULE, "keepTags": ["1.2.3+*"]},
+            "retention.rules[0].keepTags[0]: '1.2.3+*' has a +, and no tag can",
+        ),
         ({**RULE, "keepTags": ["]a["]}, "retention.rules[0].keepTags[0]: ']a[' is no pattern"),
         ({**RULE, "keepTags": ["[[a]]"]}, "retention.rules[0].keepTags[0]: '[[a]]' is no pattern"),
         ({**RULE, "repositories": ["ci app"]}, "retention.rules[0].repositories[0]: 'ci app' is no pattern"),

@@ -147,11 +147,23 @@ REFUSED = {
         {"mirrors": [{**HUB, "upstream": "https://me:hunter2@quay.io"}]},
         "mirrors[0].upstream: has a user in it: give username and password as keys of their own",
     ),
-    "what people call Docker Hub": (
-        {"mirrors": [{**HUB, "upstream": "https://docker.io"}]},
-        "mirrors[0].upstream: 'https://docker.io' is no registry; Docker Hub's is "
-        "https://registry-1.docker.io",
-    ),
+    **{
+        f"Docker Hub by the name {name}": (
+            {"mirrors": [{**HUB, "upstream": name}]},
+            f"mirrors[0].upstream: '{name}' is Docker Hub by another name; its registry is "
+            "https://registry-1.docker.io",
+        )
+        for name in (
+            *(
+                "https://docker.io",
+                "https://index.docker.io",
+                "https://INDEX.docker.io/",
+                "https://docker.io.",
+            ),
+            *("https://hub.docker.com", "https://registry.hub.docker.com", "https://registry.docker.io"),
+            *("https://www.docker.com", "http://registry-1.docker.io", "https://registry-1.docker.io:5000"),
+        )
+    },
     "a time that is none": (
         {"mirrors": [{**HUB, "ttl": "7d"}]},
         "mirrors[0].ttl: '7d' is no duration; write it like 168h, or 0 for no end",

@@ -93,3 +93,9 @@ def test_a_rule_that_keeps_nothing_is_refused(keep):
 )
 def test_a_length_of_time_is_in_its_greatest_unit(seconds, words):
     assert length(seconds) == words
+
+
+def test_the_newest_release_of_a_helm_chart_stays_with_the_underscore_that_helm_writes_for_a_plus(leaving):
+    tags = dict.fromkeys(["1.3.0_0d3f.7", "1.2.1", "1.2.0_7", "1.3.0-rc.1_3"], 1)
+
+    assert leaving(tags, keepSemver={"minors": 2, "patches": 1}).keys() == {"1.2.0_7", "1.3.0-rc.1_3"}

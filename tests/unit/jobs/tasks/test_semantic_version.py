@@ -16,9 +16,28 @@ def test_a_leading_v_makes_no_difference():
     assert Version.of("v1.2.3") == Version.of("1.2.3")
 
 
+@pytest.mark.parametrize("tag", ["1.2.3_4", "v1.2.3_a.b-c", "1.2.3_0d3f.20260101"])
+def test_build_metadata_stands_after_an_underscore_and_makes_no_difference(tag):
+    assert Version.of(tag) == Version.of("1.2.3")
+    assert Version.of("1.2.3-rc.1_4") == Version.of("1.2.3-rc.1") < Version.of(tag)
+
+
 @pytest.mark.parametrize(
     "tag",
-    ["latest", "1", "1.2", "v1.2", "1.2.3.4", "01.2.3", "1.2.3-", "1.2.3-01", "1.2.3_a", "V1.2.3", "²1.2.3"],
+    [
+        "latest",
+        "1",
+        "1.2",
+        "v1.2",
+        "1.2.3.4",
+        "01.2.3",
+        "1.2.3-",
+        "1.2.3-01",
+        "1.2.3_",
+        "1.2.3_a_b",
+        "V1.2.3",
+        "²1.2.3",
+    ],
 )
 def test_what_is_no_version_is_none(tag):
     assert Version.of(tag) is None
