@@ -10,6 +10,7 @@ import typer
 from checks.doctor.examination import Examined, examine
 from checks.doctor.facts import Facts
 from checks.servers import Servers
+from config.sections.mirrors import bytes_of
 from ops.options import AsJson, StackName
 from ops.stack import Stack
 from ops.terminal import Colored, Line, say, say_json
@@ -17,6 +18,25 @@ from ops.terminal import Colored, Line, say, say_json
 Write = Annotated[
     bool,
     typer.Option("--write", help="Also push a tiny image, pull it and delete it, by your docker log-in."),
+]
+
+
+def _size(text: str) -> int:
+    try:
+        return bytes_of(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error).replace("{value}", repr(text))) from None
+
+
+UpTo = Annotated[
+    int | None,
+    typer.Option(
+        "--up-to",
+        metavar="SIZE",
+        parser=_size,
+        help="With --write: also push bigger and bigger layers, up to this size, as 200MiB. They stay on the "
+        "disk until the next garbage collection.",
+    ),
 ]
 TraefikApi = Annotated[
     str | None,
@@ -29,16 +49,27 @@ _COLORS = {"ok": "green", "warning": "yellow", "failure": "red", "not looked at"
 
 
 def doctor(
-    stack: StackName = None, write: Write = False, traefik_api: TraefikApi = None, as_json: AsJson = False
+    stack: StackName = None,
+    write: Write = False,
+    up_to: UpTo = None,
+    traefik_api: TraefikApi = None,
+    as_json: AsJson = False,
 ) -> None:
     """Look for every failure that is known, and name what mends it; exit 1 if there is one.
 
     Nothing is changed, unless --write is given. docs/troubleshooting.md lists the checks.
     """
+    if up_to and not write:
+        raise typer.BadParameter("--up-to is for --write: give both")
     settings = Stack.selected(stack).settings()
     with Servers(settings.providers) as servers:
         facts = Facts(
-            settings=settings, servers=servers, env=os.environ, traefik_api=traefik_api, write=write
+            settings=settings,
+            servers=servers,
+            env=os.environ,
+            traefik_api=traefik_api,
+            write=write,
+            write_up_to=up_to or 0,
         )
         found = examine(facts)
     if as_json:

@@ -42,6 +42,7 @@ class Facts:
     env: Mapping[str, str]
     traefik_api: str | None = None  # URL, as http://192.168.1.5:8080
     write: bool = False  # whether an image may be pushed
+    write_up_to: int = 0  # and layers of up to so many bytes
     clock: Callable[[], float] = time.time
     _answers: dict[str, Future[Any]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)

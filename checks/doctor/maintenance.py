@@ -32,7 +32,7 @@ def takes_pushes(facts: Facts) -> Finding:
     hold = held(facts.servers.nomad, facts.settings)
     if hold is None:
         answer = facts.answer()
-        if answer is None or answer.mode != READ_ONLY or _always_read_only(facts):
+        if answer is None or answer.mode != READ_ONLY or always_read_only(facts):
             return ok(f"nobody holds {registry} read-only")
         # Nomad drops a template's restart now and then: jobs/tasks/registry_mode.py.
         allocation = facts.allocation()
@@ -121,7 +121,8 @@ def reports_good(facts: Facts) -> Finding:
 CHECKS = (takes_pushes, maintenance_done, reports_good)
 
 
-def _always_read_only(facts: Facts) -> bool:
+def always_read_only(facts: Facts) -> bool:
+    """Whether the stack says so itself."""
     maintenance = facts.settings.registry_config["storage"].get("maintenance") or {}
     return bool((maintenance.get("readonly") or {}).get("enabled"))
 

@@ -4,7 +4,7 @@ import httpx
 
 from checks.doctor.facts import Facts
 from checks.doctor.finding import Finding, failure, not_looked_at, ok, warning
-from checks.doctor.traefik import consul_provider
+from checks.doctor.traefik import unseen_service
 from checks.ports import is_open
 from jobs.registry import route_tags
 from jobs.tasks.freeze_record import MODE_HEADER
@@ -87,8 +87,8 @@ def traefik_routes(facts: Facts) -> Finding:
     Symptom: 404 "page not found", 403, 502, 503 or 504 from Traefik.
 
     Cause: 404: Traefik does not know the service: it is not healthy in Consul, `tls.entryPoint` is another
-    one, or Traefik's Consul catalog provider does not reach Consul. 403: `access.allowedCidrs`. 50x:
-    Traefik does not reach the registry's address.
+    one, or Traefik's Consul catalog provider does not reach Consul or has `constraints`. 403:
+    `access.allowedCidrs`. 50x: Traefik does not reach the registry's address.
 
     Fix: `pulumi up` if the service lacks its tags; else Traefik's log and the settings above.
     """
@@ -139,4 +139,4 @@ def _route_fix(facts: Facts) -> str:
     tags = {tag for each in instances for tag in each["Service"]["Tags"] or ()}
     if set(route_tags(settings, settings.registry.service)) - tags:
         return facts.up
-    return consul_provider(facts)
+    return unseen_service(facts)

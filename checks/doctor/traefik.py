@@ -10,6 +10,7 @@ from checks.doctor.finding import Finding, failure, not_looked_at, ok, warning
 from checks.errors import CheckError
 from checks.task_log import last_lines
 from jobs.tasks.registry_mode import TASK
+from jobs.traefik_tags import traefik_tags
 
 _LEAST = (2, 11)  # the first with the middleware ipAllowList (Traefik, migration guide)
 _CUT = "client disconnected during blob PATCH"  # what the registry logs of a push that was cut
@@ -75,7 +76,7 @@ def traefik_knows(facts: Facts) -> Finding:
     resolver.
 
     Fix: `tls.entryPoint` and `tls.certResolver` as Traefik has them, then `pulumi up`; or Traefik's Consul
-    catalog provider.
+    catalog provider, and its `constraints`.
     """
     router, service = _router(facts)
     try:
@@ -83,7 +84,7 @@ def traefik_knows(facts: Facts) -> Finding:
     except CheckError as error:
         if "404" not in str(error):
             raise
-        return failure(f"Traefik has no router for {service}", f"{facts.why}\n{consul_provider(facts)}")
+        return failure(f"Traefik has no router for {service}", f"{facts.why}\n{unseen_service(facts)}")
     if errors := found.get("error"):
         said = "; ".join(errors)
         setting = facts.set("tls.entryPoint", "NAME")
@@ -96,11 +97,45 @@ def traefik_knows(facts: Facts) -> Finding:
 CHECKS = (traefik_version, traefik_read_timeout, traefik_knows)
 
 
-def consul_provider(facts: Facts) -> str:
+def unseen_service(facts: Facts) -> str:
     """What Traefik's static configuration needs to see the service (Traefik: Consul Catalog provider)."""
-    address, entry = facts.servers.consul.address.partition("://")[2], facts.settings.tls.entry_point
+    settings, entry = facts.settings, facts.settings.tls.entry_point
+    tags = traefik_tags(settings, settings.registry.service, settings.registry.hostname)
+    own = next(tag for tag in tags if ".entrypoints=" in tag)  # no other service has it
+    constraints = (
+        f'providers.consulCatalog.constraints: "(THOSE) || Tag(`{own}`)"'
+        "   # in Traefik's static configuration, if it has constraints; then restart it"
+    )
+    if _routes_other_services(facts):  # so it reaches Consul, and leaves this one out
+        return constraints
+    address = facts.servers.consul.address.partition("://")[2]
     where = f"in Traefik's static configuration, with an entry point {entry}; then restart it"
-    return f"providers.consulCatalog.endpoint.address: {address}   # {where}"
+    return f"providers.consulCatalog.endpoint.address: {address}   # {where}\n{constraints}"
+
+
+def body_limits(facts: Facts) -> list[str]:
+    """Name the middlewares before the registry that refuse big requests. Raises CheckError.
+
+    Traefik: middleware Buffering, `maxRequestBodyBytes`; a router has those of its entry point too.
+    """
+    path, _ = _router(facts)
+    limits = {}
+    for name in _asked(facts, path).get("middlewares", ()):
+        middleware = _asked(facts, f"/api/http/middlewares/{name}")
+        limits[name] = middleware.get("buffering", {}).get("maxRequestBodyBytes")
+    return [f"{name} ({limit} bytes)" for name, limit in limits.items() if limit]
+
+
+def _routes_other_services(facts: Facts) -> bool:
+    try:
+        found = [
+            router
+            for kind in ("http", "tcp")
+            for router in _asked(facts, f"/api/{kind}/routers?per_page=1000")
+        ]
+    except CheckError:
+        return False
+    return any(router["provider"] == "consulcatalog" for router in found)
 
 
 def _router(facts: Facts) -> tuple[str, str]:

@@ -1,43 +1,24 @@
-"""A tiny image, pushed, pulled and deleted again: only with `--write`."""
+"""Whether images move: what came of pushing one, only with `--write`."""
 
 import base64
-import hashlib
 import json
-import secrets
-from collections.abc import Iterable
-from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
-
-import httpx
+from urllib.parse import urlsplit
 
 from checks.docker_login import Login
 from checks.doctor.facts import Facts
 from checks.doctor.finding import Finding, failure, not_looked_at, ok, warning
 from checks.doctor.login import client_of, login_at, speaks_plain
+from checks.doctor.maintenance import always_read_only
+from checks.doctor.probe import MIB, Probe, probe
+from checks.doctor.traefik import body_limits
 from checks.errors import CheckError
 
-_TAG, _TYPE = "doctor-probe", "application/vnd.oci.image.manifest.v1+json"
-_CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 _REPOSITORY = "doctor/probe"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Left:
-    """A part of the image that is still there, and why."""
-
-    what: str
-    forbidden: bool  # the log-in may not delete
-
-
-@dataclass(frozen=True, kw_only=True)
-class Probe:
-    """How pushing and pulling went at one address."""
-
-    address: str
-    problem: str | None
-    read_only: bool
-    location: str | None  # of an upload, as the registry sent it
-    left: _Left | None  # what could not be deleted
+# What answers 413 by the name that it gives in `Server`, and what to do about its limit.
+_LIMITS = {
+    "cloudflare": "let {hostname} resolve to Traefik's own address in your network: Cloudflare takes 100 MB",
+    "nginx": "client_max_body_size 0;   # in nginx's configuration, then: nginx -s reload",
+}
 
 
 def image_moves(facts: Facts) -> Finding:
@@ -46,23 +27,27 @@ def image_moves(facts: Facts) -> Finding:
     Symptom: `docker push` fails, though the log-in works.
 
     Cause: The registry is read-only, may not write its volume, has no room, or the log-in may not push or
-    delete.
+    delete. 413: something on the way limits the size of a request; `--up-to 200MiB` tries that.
 
     Fix: what the message names; the registry's log has the reason of a 500.
     """
     found = _probes(facts)
-    if bad := [probe for probe in found if probe.problem]:
-        what = "; ".join(f"{probe.address}: {probe.problem}" for probe in bad)
-        if any(probe.read_only for probe in bad):
-            return failure(what, facts.ops("thaw --yes"))
+    if bad := [each for each in found if each.problem]:
+        what = "; ".join(f"{each.address}: {each.problem}" for each in bad)
+        if any(each.status == 405 for each in bad):
+            return failure(what, _writable(facts))
+        if large := [each for each in bad if each.status == 413]:
+            return failure(what, "\n".join(dict.fromkeys(_limit(facts, each) for each in large)))
         allocation = facts.allocation()
         return failure(what, facts.nomad("alloc logs -stderr", allocation["ID"]) if allocation else facts.why)
-    if left := {probe.address: probe.left for probe in found if probe.left}:
+    if left := {each.address: each.left for each in found if each.left}:
         what = "; ".join(f"{address}: {each.what}" for address, each in left.items())
         forbidden = [address for address, each in left.items() if each.forbidden]
         allowed = f"{facts.set('registry.config.storage.delete.enabled', 'true')}\n{facts.up}"
         return warning(what, _log_in(facts, forbidden[0]) if forbidden else allowed)
-    return ok(f"an image was pushed, pulled and deleted at {' and '.join(probe.address for probe in found)}")
+    size = f", with layers of up to {facts.write_up_to // MIB} MiB" if facts.write_up_to else ""
+    addresses = " and ".join(each.address for each in found)
+    return ok(f"an image was pushed, pulled and deleted at {addresses}{size}")
 
 
 def location_right(facts: Facts) -> Finding:
@@ -79,10 +64,10 @@ def location_right(facts: Facts) -> Finding:
     if not facts.write:
         return _by_settings(facts)
     wrong = []
-    for probe in _probes(facts):
-        url = urlsplit(probe.location or "")
-        if url.netloc and (url.scheme, url.netloc) != _origin(facts, probe.address):
-            wrong.append(f"at {probe.address} it sends clients to {url.scheme}://{url.netloc}")
+    for each in _probes(facts):
+        url = urlsplit(each.location or "")
+        if url.netloc and (url.scheme, url.netloc) != _origin(facts, each.address):
+            wrong.append(f"at {each.address} it sends clients to {url.scheme}://{url.netloc}")
     if not wrong:
         return ok("Location headers lead where the client came from")
     return failure("; ".join(wrong), _relative(facts))
@@ -102,6 +87,29 @@ def _by_settings(facts: Facts) -> Finding:
     if host:
         return warning(f"http.host is {host}, and clients use {url}", _relative(facts))
     return not_looked_at("http.relativeurls is off, so the proxy decides; --write shows it")
+
+
+def _writable(facts: Facts) -> str:
+    if always_read_only(facts):
+        return f"{facts.remove('registry.config.storage.maintenance.readonly')}\n{facts.up}"
+    return facts.ops("thaw --yes")
+
+
+def _limit(facts: Facts, refused: Probe) -> str:
+    """Say who takes no request of this size: the registry has no limit for layers."""
+    server = refused.refused.headers.get("Server", "") if refused.refused is not None else ""
+    for name, advice in _LIMITS.items():
+        if name in server.lower():
+            return advice.format(hostname=facts.settings.registry.hostname)
+    others = f"what is before {refused.address}, as a proxy or a tunnel, has a limit"
+    if refused.address != facts.settings.traefik_address:
+        return others
+    try:
+        names = body_limits(facts)
+    except CheckError:
+        names = []
+    found = " and ".join(names) or f"give --traefik-api to see which; if there is none, {others}"
+    return f"buffering.maxRequestBodyBytes: 0   # of Traefik's middleware: {found}"
 
 
 def _log_in(facts: Facts, address: str) -> str:
@@ -142,95 +150,10 @@ def _probe_all(facts: Facts) -> list[Probe]:
         with client_of(facts, address) as client:
             if login:
                 client.auth = login
-            found.append(_probe(client, address, _repository(login)))
+            found.append(probe(client, address, _repository(login), up_to=facts.write_up_to))
     if not found:
         raise CheckError(f"docker is not logged in at {' or '.join(settings.client_addresses)}")
     return found
-
-
-class _StepError(Exception):
-    """A step of the probe did not do what it must; the message says which, and how it was answered."""
-
-    def __init__(self, step: str, answer: httpx.Response) -> None:
-        super().__init__(f"{step}: {answer.status_code} {' '.join(answer.text.split())[:200]}".rstrip())
-        self.read_only = answer.status_code == 405
-
-
-def _probe(client: httpx.Client, address: str, repository: str) -> Probe:
-    location, problem, read_only = None, None, False
-    # New each time: so they are really written, and no other image loses them when they are deleted.
-    content, config = secrets.token_bytes(64), json.dumps({"probe": secrets.token_hex(32)}).encode()
-    layer, manifest = _digest(content), _manifest(config, content)
-    base = f"/v2/{repository}"
-    try:
-        location = _push(client, base, content)
-        _push(client, base, config)
-        _step(
-            "push", client.put(f"{base}/manifests/{_TAG}", content=manifest, headers={"Content-Type": _TYPE})
-        )
-        pulled = _step("pull", client.get(f"{base}/manifests/{_TAG}", headers={"Accept": _TYPE})).content
-        blob = _step("pull", client.get(f"{base}/blobs/{layer}", follow_redirects=True)).content
-        if (pulled, blob) != (manifest, content):
-            problem = "what was pulled is not what was pushed"
-    except _StepError as error:
-        problem, read_only = str(error), error.read_only
-    except httpx.TransportError as error:
-        problem = str(error) or type(error).__name__
-    finally:
-        pushed = (f"manifests/{_digest(manifest)}", f"blobs/{layer}", f"blobs/{_digest(config)}")
-        left = _delete(client, repository, pushed)
-    return Probe(address=address, problem=problem, read_only=read_only, location=location, left=left)
-
-
-def _manifest(config: bytes, layer: bytes) -> bytes:
-    return json.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": _TYPE,
-            "config": _descriptor(_CONFIG_TYPE, config),
-            "layers": [_descriptor("application/octet-stream", layer)],
-        }
-    ).encode()
-
-
-def _descriptor(kind: str, content: bytes) -> dict[str, str | int]:
-    return {"mediaType": kind, "digest": _digest(content), "size": len(content)}
-
-
-def _delete(client: httpx.Client, repository: str, paths: Iterable[str]) -> _Left | None:
-    """Delete what is there of these; the first that stays."""
-    left = None
-    for path in paths:
-        what = f"{repository}/{path} cannot be deleted"
-        try:
-            status = client.delete(f"/v2/{repository}/{path}").status_code
-        except httpx.TransportError as error:
-            return left or _Left(what=f"{what}: {error or type(error).__name__}", forbidden=False)
-        forbidden = status in (401, 403)
-        reason = ", the log-in may not" if forbidden else ""
-        if status not in (202, 404):
-            left = left or _Left(what=f"{what} ({status}{reason})", forbidden=forbidden)
-    return left
-
-
-def _push(client: httpx.Client, base: str, content: bytes) -> str:
-    """Push a blob; the Location of its upload (OCI distribution specification, "Pushing blobs")."""
-    location = _step("push", client.post(f"{base}/blobs/uploads/")).headers["Location"]
-    place = urlsplit(urljoin(str(client.base_url), location))
-    # To where the client came from, wherever the Location leads.
-    query = f"{place.query}&" if place.query else ""
-    _step("push", client.put(f"{place.path}?{query}digest={_digest(content)}", content=content))
-    return str(location)
-
-
-def _step(step: str, answer: httpx.Response) -> httpx.Response:
-    if not answer.is_success:
-        raise _StepError(step, answer)
-    return answer
-
-
-def _digest(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def _repository(login: Login | None) -> str:

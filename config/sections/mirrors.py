@@ -52,9 +52,15 @@ def _ttl(value: str) -> str:
     return value
 
 
-def _size(value: str) -> str:
+def bytes_of(value: str) -> int:
+    """Read a size like 20GiB, in bytes. Raises ValueError."""
     if not re.fullmatch(r"[1-9]\d*(MiB|GiB|TiB)", value):
         raise ValueError("{value} is no size; write it like 20GiB")
+    return int(value[:-3]) * _UNITS[value[-3:]]
+
+
+def _size(value: str) -> str:
+    bytes_of(value)
     return value
 
 
@@ -88,9 +94,7 @@ class Mirror(Section):
     @property
     def limit(self) -> int | None:
         """The greatest size in bytes."""
-        if self.max_size is None:
-            return None
-        return int(self.max_size[:-3]) * _UNITS[self.max_size[-3:]]
+        return None if self.max_size is None else bytes_of(self.max_size)
 
 
 class Mirrors(RootModel[tuple[Mirror, ...]]):

@@ -17,15 +17,18 @@ from threading import Thread
 
 import httpx
 import pytest
-from image_store import Store
+import yaml
+from image_store import MIB, Store
 from second_traefik import SecondTraefik
 from waiting import until
 
 from checks.doctor.examination import CHECKS
 from checks.doctor.finding import id_of
 from devcluster import hosts
+from devcluster.instance import HOSTNAME
 from devcluster.servers import is_free
 from devcluster.stack import DEMO_USER, STACK
+from devcluster.traefik import certificates
 
 ELSEWHERE = {
     "deployment-succeeded": "test_deploy.py: a version that dies",
@@ -354,6 +357,37 @@ def test_a_traefik_with_its_own_certificate_and_timeouts(registry, traefik, othe
             assert "x509" not in registry.docker("pull", f"{address}/any:1", check=False)
     finally:
         shutil.rmtree(trusted, ignore_errors=True)
+
+
+def test_a_traefik_that_leaves_the_service_out_and_then_limits_what_is_pushed(registry, tmp_path):
+    instance, before = registry.cluster.instance, registry.settings_text()
+    second = SecondTraefik(instance, tmp_path, "127.0.0.1", instance.ports.traefik_tls + 60)
+    limit = {"middlewares": {"small": {"buffering": {"maxRequestBodyBytes": 2 * MIB}}}}
+    (tmp_path / "tls.yml").write_text(yaml.safe_dump({**certificates(instance), "http": limit}))
+    second.static["entryPoints"]["websecure"]["http"]["middlewares"] = ["small@file"]
+    provider = second.static["providers"]["consulCatalog"]
+    provider["constraints"] = "Tag(`public`)"
+    agent = f"{registry.cluster.consul_address}/v1/agent/service"
+    public = {"Name": "public", "Port": 1, "Tags": ["public", "traefik.enable=true"]}
+    httpx.put(f"{agent}/register", json=public).raise_for_status()
+    try:
+        registry.change("tls", port=second.port)
+        with second.running():
+            [fix] = names(registry.doctor("--traefik-api", second.api), "traefik-knows")
+        line = fix.splitlines()[-1]
+        assert line.startswith("providers.consulCatalog.constraints: ")
+        provider["constraints"] = line.split('"')[1].replace("THOSE", provider["constraints"])
+        with second.running():
+            until_well(registry, "traefik-knows", options=("--traefik-api", second.api))
+            registry.login(f"{HOSTNAME}:{second.port}")
+            found = registry.doctor("--write", "--up-to", "4MiB", "--traefik-api", second.api)
+            [fix] = names(found, "image-moves")
+    finally:
+        httpx.put(f"{agent}/deregister/public").raise_for_status()
+        registry.restore(before)
+    assert f"{HOSTNAME}:{second.port}: push of a layer of 4 MiB: 413" in found["image-moves"]["what"]
+    assert f"{registry.address}: push" not in found["image-moves"]["what"]
+    assert fix == "buffering.maxRequestBodyBytes: 0   # of Traefik's middleware: small@file (2097152 bytes)"
 
 
 def test_a_task_that_died_and_a_port_that_nobody_serves(registry):

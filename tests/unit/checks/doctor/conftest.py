@@ -31,7 +31,7 @@ def well(recorded, good, web_server):
 def look(servers, ready, well):
     """Have one check look at servers that are well but for some answers; what it finds."""
 
-    def run(check, answers=None, env=None, traefik_api=None, write=False, **settings):
+    def run(check, answers=None, env=None, traefik_api=None, *, write=False, write_up_to=0, **settings):
         chosen = ready(**settings)
         facts = Facts(
             settings=chosen,
@@ -39,6 +39,7 @@ def look(servers, ready, well):
             env=env or {},
             traefik_api=traefik_api,
             write=write,
+            write_up_to=write_up_to,
             clock=lambda: NOW,
         )
         [found] = examine(facts, [check])

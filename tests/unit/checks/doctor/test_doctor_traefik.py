@@ -3,7 +3,9 @@ import json
 
 import pytest
 
-from checks.doctor.traefik import traefik_knows, traefik_read_timeout, traefik_version
+from checks.doctor.finding import ok
+from checks.doctor.traefik import body_limits, traefik_knows, traefik_read_timeout, traefik_version
+from checks.errors import CheckError
 
 ALLOWED = {"access": {"allowedCidrs": ["192.168.1.0/24"]}}
 
@@ -93,6 +95,67 @@ def test_a_router_that_traefik_does_not_have_is_a_failure(traefik):
     found = traefik(traefik_knows, {}, code=404)
 
     assert (found.state, found.what) == ("failure", "Traefik has no router for registry")
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Answer what Traefik's API is asked, by its paths; what is missing is a 404."""
+
+    def answer(answers):
+        def ask(_, path):
+            if path.partition("?")[0] in answers:
+                return answers[path.partition("?")[0]]
+            raise CheckError(f"Traefik's API answers 404 for {path}")
+
+        monkeypatch.setattr("checks.doctor.traefik._asked", ask)
+
+    return answer
+
+
+OWN = "Tag(`traefik.http.routers.registry.entrypoints=websecure`)"
+
+
+def test_a_traefik_that_routes_other_services_of_consul_leaves_this_one_out_by_its_constraints(look, asked):
+    asked({"/api/http/routers": [{"provider": "consulcatalog"}], "/api/tcp/routers": []})
+
+    [_, fix] = look(traefik_knows).fix.splitlines()
+
+    assert fix.startswith(f'providers.consulCatalog.constraints: "(THOSE) || {OWN}"   # in Traefik')
+
+
+@pytest.mark.parametrize("routers", [[], [{"provider": "internal"}, {"provider": "docker"}]])
+def test_a_traefik_that_routes_none_may_lack_the_provider_too(look, asked, routers):
+    asked({"/api/http/routers": routers, "/api/tcp/routers": []})
+
+    [_, address, constraints] = look(traefik_knows).fix.splitlines()
+
+    assert address.startswith("providers.consulCatalog.endpoint.address: 127.0.0.1:8500   #")
+    assert constraints.startswith("providers.consulCatalog.constraints: ")
+
+
+def test_the_middlewares_that_limit_requests_are_named(look, asked):
+    asked(
+        {
+            "/api/http/routers/registry@consulcatalog": {
+                "middlewares": ["small@file", "registry@consulcatalog"]
+            },
+            "/api/http/middlewares/small@file": {"buffering": {"maxRequestBodyBytes": 1000}},
+            "/api/http/middlewares/registry@consulcatalog": {"ipAllowList": {}},
+        }
+    )
+
+    def limits(facts):
+        """Limits.
+
+        Symptom: -
+
+        Cause: -
+
+        Fix: -
+        """
+        return ok("; ".join(body_limits(facts)))
+
+    assert look(limits).what == "small@file (1000 bytes)"
 
 
 def test_an_api_that_does_not_answer_is_not_looked_at(look):

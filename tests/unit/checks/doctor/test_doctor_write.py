@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from checks.doctor.facts import Facts
+from checks.doctor.probe import MIB
 from checks.doctor.write import image_moves, location_right
 
 INSECURE = {"RegistryConfig": {"IndexConfigs": {}, "InsecureRegistryCIDRs": ["127.0.0.0/8"]}}
@@ -21,6 +22,7 @@ class Registry(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.kept, self.asked = {}, []
         self.refuse, self.location, self.spoil = {}, "", b""
+        self.limit, self.name = None, "registry"  # bytes that a request may have, and who says so
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -29,6 +31,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         server.asked.append((self.command, url.path, self.headers.get("Authorization")))
         status, headers, content = server.refuse.get(self.command), {}, b""
+        if server.limit is not None and len(body) > server.limit:
+            status = 413
         if status is None and self.command == "POST":
             status, headers = 202, {"Location": f"{server.location}{url.path}id?_state=x"}
         elif status is None and self.command == "PUT":
@@ -50,6 +54,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - the base class's names
 
+    def version_string(self):
+        return self.server.name
+
     def log_message(self, *args):
         pass
 
@@ -67,13 +74,14 @@ def write(look, registry, monkeypatch, tmp_path):
     monkeypatch.setattr(Facts, "engine", lambda _: INSECURE)
     monkeypatch.setattr(Facts, "addresses", lambda _: ("127.0.0.1",))
 
-    def run(check, write=True, **sections):
+    def run(check, write=True, write_up_to=0, **sections):
         plain = {
             "registry": {"hostname": "localhost", "port": registry.server_port},
             "tls": {"mode": "plain", "allowPlain": True},
             **OPEN,
         }
-        return look(check, write=write, env={"DOCKER_CONFIG": str(tmp_path)}, sections={**plain, **sections})
+        env = {"DOCKER_CONFIG": str(tmp_path)}
+        return look(check, write=write, write_up_to=write_up_to, env=env, sections={**plain, **sections})
 
     return run
 
@@ -97,6 +105,53 @@ def test_a_registry_that_is_read_only_is_to_be_thawed(write, registry):
     found = write(image_moves)
 
     assert (found.state, found.fix) == ("failure", "python -m ops thaw --yes --stack dev")
+
+
+def test_a_registry_that_the_stack_itself_makes_read_only_is_not_to_be_thawed(write, registry):
+    registry.refuse["POST"] = 405
+    config = {"storage": {"maintenance": {"readonly": {"enabled": True}}}}
+
+    found = write(
+        image_moves, registry={"hostname": "localhost", "port": registry.server_port, "config": config}
+    )
+
+    assert found.fix.splitlines() == [
+        "pulumi config rm --path docker-registry:registry.config.storage.maintenance.readonly --stack dev",
+        "pulumi up --stack dev",
+    ]
+
+
+def test_layers_grow_to_the_size_that_is_asked_for_and_are_deleted_too(write, registry):
+    found = write(image_moves, write_up_to=12 * MIB)
+
+    assert found.what.endswith(f"at localhost:{registry.server_port}, with layers of up to 12 MiB")
+    assert [path for path in registry.kept if "sha256:" in path] == []
+    deleted = [path for command, path, _ in registry.asked if command == "DELETE"]
+    assert len(deleted) == 3 + 3  # 1, 10 and 12 MiB
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        (
+            "cloudflare",
+            "let localhost resolve to Traefik's own address in your network: Cloudflare takes 100 MB",
+        ),
+        ("nginx/1.27.0", "client_max_body_size 0;   # in nginx's configuration, then: nginx -s reload"),
+        ("", "what is before localhost:PORT, as a proxy or a tunnel, has a limit"),
+    ],
+)
+def test_a_limit_on_the_way_is_named_with_the_size_and_where_it_is(write, registry, name, fix):
+    registry.limit, registry.name = MIB, name
+
+    found = write(image_moves, write_up_to=100 * MIB)
+
+    assert found.what == f"localhost:{registry.server_port}: push of a layer of 10 MiB: 413"
+    assert found.fix == fix.replace("PORT", str(registry.server_port))
+    assert [path for path in registry.kept if "sha256:" in path] == []
+    deleted = [path for command, path, _ in registry.asked if command == "DELETE"]
+    assert [path for path in deleted if path.endswith("/uploads/id")]  # what was begun is given up
+    assert write(image_moves).state == "ok"
 
 
 def test_a_push_that_fails_names_the_answer_and_the_log(write, registry):
@@ -184,6 +239,17 @@ def test_a_location_without_an_address_or_with_the_clients_is_ok(write, registry
 )
 def test_without_a_push_the_settings_tell_where_locations_lead(look, http, state):
     assert look(location_right, sections={"registry": {"config": {"http": http}}}).state == state
+
+
+def test_a_host_that_would_win_over_relative_urls_is_taken_away_with_it(look):
+    http = {"relativeurls": False, "host": "http://registry.homelab.local:5000"}
+
+    found = look(location_right, sections={"registry": {"config": {"http": http}}})
+
+    assert [line.split()[2] for line in found.fix.splitlines()[:2]] == ["rm", "set"]
+    assert found.fix.startswith(
+        "pulumi config rm --path docker-registry:registry.config.http.host --stack dev"
+    )
 
 
 def log_in(registry, folder, *access):
