@@ -1,5 +1,6 @@
 """Clients of the three servers' HTTP APIs."""
 
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any, Self
 import httpx
 
 from checks.errors import AnswerError, CheckError
+from checks.proxies import EnvironmentTransport, proxy_for
 from config.providers import Endpoint, Providers
 
 # Seconds. A server on the same network that needs longer is as good as down.
@@ -47,8 +49,7 @@ class Server:
             base_url=endpoint.address,
             headers={self._api.token_header: token} if token else {},
             timeout=_TIMEOUT,
-            verify=_tls(endpoint),
-            transport=transport,
+            transport=transport or EnvironmentTransport(verify=_tls(endpoint)),
         )
 
     @property
@@ -112,6 +113,8 @@ class Server:
             reason = "timed out"
         else:
             reason = str(error).rsplit("] ", 1)[-1].lower()  # "[Errno 111] Connection refused"
+        if proxy_for(httpx.URL(self.address), os.environ):
+            reason += f", by the proxy in {httpx.URL(self.address).scheme.upper()}_PROXY"
         return f"{where} does not answer ({reason}): start it, or set {self.setting}"
 
 

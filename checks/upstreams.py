@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from checks.errors import CheckError
+from checks.proxies import EnvironmentTransport
 from config.registry import RegistryVersion
 from config.sections.mirrors import Mirror
 from config.settings import Settings
@@ -33,7 +35,7 @@ def _refusal(mirror: Mirror, version: RegistryVersion) -> str | None:
     """Log in as the mirror does (distribution: registry/proxy/proxyauth.go)."""
     login = httpx.BasicAuth(mirror.username or "", mirror.password or "")
     try:
-        with httpx.Client(timeout=_SECONDS) as client:
+        with httpx.Client(timeout=_SECONDS, transport=EnvironmentTransport()) as client:
             url = f"{mirror.upstream}/v2/"
             asked = client.get(url)
             if asked.status_code != 401:
@@ -52,7 +54,7 @@ def _refusal(mirror: Mirror, version: RegistryVersion) -> str | None:
                     return None
                 service = {"service": fields["service"]} if "service" in fields else {}
                 answer = client.get(httpx.URL(fields["realm"]).copy_merge_params(service), auth=login)
-    except httpx.HTTPError:
+    except (httpx.HTTPError, CheckError):
         return None
     if answer.status_code not in _REFUSED:
         return None

@@ -68,7 +68,7 @@ def wait_for_route(instance: Instance, seconds: float = 30) -> bool:
     """Whether Traefik routes the registry's name; it sees a deploy a few seconds later (in seconds)."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        routers = httpx.get(f"{instance.traefik_address}/api/http/routers").json()
+        routers = httpx.get(f"{instance.traefik_address}/api/http/routers", trust_env=False).json()
         if any(router["provider"] == "consulcatalog" for router in routers):
             return True
         time.sleep(0.2)

@@ -10,6 +10,7 @@ import httpx
 import typer
 
 from checks.errors import CheckError
+from checks.proxies import EnvironmentTransport
 
 Number = Annotated[int, typer.Argument(metavar="NUMBER", help="Number of the pull request.")]
 
@@ -47,6 +48,7 @@ def _api(environment: Mapping[str, str]) -> httpx.Client:
         base_url=f"{url.rstrip('/')}/repos/{repository}/",
         headers={"Authorization": f"token {token}", "Accept": "application/json"},
         timeout=_TIMEOUT_SECONDS,
+        transport=EnvironmentTransport(),
     )
 
 

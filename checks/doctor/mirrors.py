@@ -12,6 +12,7 @@ import httpx
 from checks.doctor.facts import Facts
 from checks.doctor.finding import Finding, failure, not_looked_at, ok, warning
 from checks.doctor.service import job_fix
+from checks.proxies import EnvironmentTransport
 from checks.status import find_instances, service_state, worst_answer
 from checks.task_log import task_lines
 from checks.upstreams import problems
@@ -128,7 +129,8 @@ def _silence(facts: Facts, mirror: Mirror) -> str | None:
 
 def _absence(mirror: Mirror) -> str | None:
     try:
-        httpx.get(f"{mirror.upstream}/v2/", timeout=_TIMEOUT)
+        with httpx.Client(transport=EnvironmentTransport(), timeout=_TIMEOUT) as client:
+            client.get(f"{mirror.upstream}/v2/")
     except httpx.TransportError as error:
         return f"{mirror.upstream} does not answer from here: {error or type(error).__name__}"
     return None
