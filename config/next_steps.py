@@ -1,8 +1,13 @@
 """What to do after `pulumi up`, to be followed line by line."""
 
+import re
+import shlex
 from collections.abc import Iterator
 
 from config.settings import Settings
+
+# Of a repository's name (OCI distribution specification, "Pulling manifests"); users have other names too.
+_COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*", re.ASCII)
 
 
 def next_steps(settings: Settings) -> str:
@@ -74,7 +79,7 @@ def _login(settings: Settings) -> list[str]:
     if user is None:
         prepare = ["python -m ops users set alice", "pulumi up"]
         return ["Log in:", *prepare, f"docker login --username alice {address}"]
-    return ["Log in:", f"docker login --username {user} {address}"]
+    return ["Log in:", f"docker login --username {shlex.quote(user)} {address}"]
 
 
 def _push(settings: Settings) -> list[str]:
@@ -91,7 +96,8 @@ def _repository(settings: Settings) -> str:
     if settings.auth.mode == "vault":
         repositories = settings.auth.grants[_grant(settings)].repositories
         return min(repositories, key=lambda name: ("push" not in repositories[name], name))
-    return f"{min(settings.auth.users, default='alice')}/hello"
+    user = min(settings.auth.users, default="alice")
+    return f"{user}/hello" if _COMPONENT.fullmatch(user) else "hello"
 
 
 def _grant(settings: Settings) -> str:

@@ -1,6 +1,8 @@
 """One stack's settings: every section of the stack file, typed, complete and checked."""
 
 import json
+import re
+import shlex
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, Self
@@ -76,7 +78,7 @@ class Settings(Names):
         for full_key in config:
             namespace, _, key = full_key.partition(":")
             if namespace == NAMESPACE and key not in SECTIONS:
-                problems.append(Problem(full_key, f"unknown key; {suggestion(key, SECTIONS)}"))
+                problems.append(Problem(full_key, _unknown(full_key, key)))
         sections: dict[str, BaseModel] = {}
         written: dict[str, Any] = {}
         for key, model in SECTIONS.items():
@@ -228,6 +230,17 @@ class Settings(Names):
     def token_issuer(self) -> str:
         """Issuer in the tokens that Vault signs (Vault API: Identity Tokens, `issuer`)."""
         return f"{self.auth.issuer or self.providers.vault.address}/v1/identity/oidc"
+
+
+def _unknown(full_key: str, key: str) -> str:
+    """Say what an unknown key was to be: without --path, `pulumi config set` takes a path for a name."""
+    if re.split(r"[.\[]", key)[0] not in SECTIONS:
+        return f"unknown key; {suggestion(key, SECTIONS)}"
+    quoted = shlex.quote(full_key)
+    return (
+        f"is a path, which needs --path: `pulumi config rm {quoted}`, then "
+        f"`pulumi config set --path {quoted} VALUE`"
+    )
 
 
 def _stanza(volume: str, path: PurePosixPath) -> str:

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from checks.no_proxy import no_proxy
 from devcluster import bridge, consul, engine, hosts, images, nomad, openbao, traefik
 from devcluster.engine import Engine
 from devcluster.errors import ClusterError
-from devcluster.instance import Instance
+from devcluster.instance import NEAR, Instance
 from devcluster.plugins import standing_by
 from devcluster.plugins.install import install
 from devcluster.programs import find_or_build_all, link_all
@@ -193,6 +194,7 @@ class Cluster:
             "DOCKER_HOST": self.docker_host,
             "TRAEFIK_API": instance.traefik_address,
             **{name: token for name, token in tokens.items() if token},
+            **no_proxy(os.environ, *NEAR),
         }
 
 

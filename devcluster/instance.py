@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 HOSTNAME = "registry.homelab.local"
+NEAR = ("127.0.0.1", "localhost", HOSTNAME, f".{HOSTNAME}")  # all that a cluster serves is on loopback
 LOOPBACK = "127.0.0.1"
 CONTAINER_USER = 1000  # for the containers, when this program runs as root
 

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import httpx
 
+from checks.no_proxy import no_proxy
 from devcluster.errors import ClusterError
 from devcluster.files import PRIVATE, write
-from devcluster.instance import LOOPBACK, Instance
+from devcluster.instance import LOOPBACK, NEAR, Instance
 
 # Inherited by everything started for an instance, so that it is told from other instances' processes.
 MARK = "DOCKER_REGISTRY_CLUSTER"
@@ -79,7 +80,7 @@ def start(server: Server, instance: Instance) -> bool:
     pid = os.posix_spawn(
         server.command[0],
         server.command,
-        {**os.environ, MARK: str(instance.root)},
+        {**os.environ, **no_proxy(os.environ, *NEAR), MARK: str(instance.root)},
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE),

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from checks.no_proxy import LOOPBACK, no_proxy
 from config.encrypted import marked
 from config.problems import SettingsError
 from config.settings import Settings
@@ -145,6 +146,7 @@ def _run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
             capture_output=True,
             text=True,
             check=False,
+            env={**os.environ, **no_proxy(os.environ, *LOOPBACK)},
         )
     except FileNotFoundError:
         raise StackError(

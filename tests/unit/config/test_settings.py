@@ -172,6 +172,17 @@ REFUSED = {
         {"auht": {}},
         "docker-registry:auht: unknown key; did you mean auth?",
     ),
+    "a path that was set without --path": (
+        {"registry.memory": 600},
+        "docker-registry:registry.memory: is a path, which needs --path: `pulumi config rm "
+        "docker-registry:registry.memory`, then `pulumi config set --path docker-registry:registry.memory "
+        "VALUE`",
+    ),
+    "a place in a list that was set without --path": (
+        {"mirrors[0].port": 5010},
+        "docker-registry:mirrors[0].port: is a path, which needs --path: `pulumi config rm "
+        "'docker-registry:mirrors[0].port'`",
+    ),
     "an unknown key": (
         {"registry": {"memroy": 512}},
         "docker-registry:registry.memroy: unknown key; did you mean memory?",
