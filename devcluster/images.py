@@ -3,6 +3,8 @@
 import subprocess
 from collections.abc import Callable, Collection, Mapping
 
+from config.sections.backup import RESTIC_IMAGE
+from config.sections.registry import SCRIPT_IMAGE
 from devcluster.engine import docker
 from devcluster.progress import say
 from devcluster.python_image import python_3
@@ -17,8 +19,8 @@ PULL_SECONDS = 60
 STAND_INS: Mapping[str, Callable[[], StandIn]] = {
     "registry:3": registry_3,
     "registry:2": registry_2,
-    "python:3-alpine": python_3,
-    "restic/restic:0.18.1": restic,
+    SCRIPT_IMAGE: python_3,
+    RESTIC_IMAGE: restic,
     TRIVY: trivy,
 }
 # Trivy takes minutes to build, and few clusters scan: `python -m devcluster trivy`.

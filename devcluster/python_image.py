@@ -1,8 +1,9 @@
-"""A stand-in for `python:3-alpine`, in which the scripts of jobs/tasks run: Debian's Python."""
+"""A stand-in for the image with Python in which the scripts of jobs/tasks run: Debian's Python."""
 
 import subprocess
 from pathlib import Path
 
+from config.sections.registry import SCRIPT_IMAGE
 from devcluster.debian import unpack
 from devcluster.libraries import add_libraries
 from devcluster.programs import cached
@@ -30,7 +31,7 @@ def python_3() -> StandIn:
         add_libraries(layer, [program, *sorted(library.glob("lib-dynload/*.so"))])
 
     return StandIn(
-        name="python:3-alpine",
+        name=SCRIPT_IMAGE,
         version=version,
         recipe=recipe(version, __file__),
         add_files=add_files,

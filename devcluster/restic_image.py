@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+from config.sections.backup import RESTIC_IMAGE
 from devcluster.debian import unpack
 from devcluster.libraries import add_libraries
 from devcluster.programs import cached
@@ -28,7 +29,7 @@ def restic() -> StandIn:
         add_libraries(layer, [program])
 
     return StandIn(
-        name="restic/restic:0.18.1",
+        name=RESTIC_IMAGE,
         version=version,
         recipe=recipe(version, __file__),
         add_files=add_files,

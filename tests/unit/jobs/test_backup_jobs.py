@@ -100,6 +100,22 @@ def test_restic_comes_out_of_its_own_image(job):
     assert config["image"] in STAND_INS, "the embedded cluster has no such image"
 
 
+def test_the_images_are_those_of_the_settings(job):
+    pinned = {"restic": f"nas.lan/restic@sha256:{'0' * 64}", "python": "nas.lan/python:3.13.16"}
+
+    made = tasks(
+        job(
+            "backup",
+            maintenance={"backup": {"image": pinned["restic"]}},
+            registry={"scriptImage": pinned["python"]},
+        )
+    )
+
+    images = {name: task["Config"]["image"] for name, task in made.items()}
+    assert images.pop("restic") == pinned["restic"]
+    assert set(images.values()) == {pinned["python"]}
+
+
 def test_the_scripts_are_told_where_everything_is_and_no_secret(job):
     task = tasks(job("backup", maintenance={"backup": {"keep": {"daily": 3, "weekly": 0, "monthly": 1}}}))[
         "backup"
