@@ -80,8 +80,8 @@ _IMAGE = re.compile(
 def _image(value: str) -> str:
     if not _IMAGE.fullmatch(value):
         raise ValueError(
-            "{value} is no image; write it like nas.lan:5000/tools/python:3.13, where a digest (@sha256: and 64 "
-            "digits of 0-9 and a-f) may follow or replace the tag"
+            "{value} is no image; write it like nas.lan:5000/tools/python:3.13, where a digest (@sha256: and "
+            "64 digits of 0-9 and a-f) may follow or replace the tag"
         )
     return value
 
