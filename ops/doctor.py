@@ -13,7 +13,7 @@ from checks.servers import Servers
 from config.sections.mirrors import bytes_of
 from ops.options import AsJson, StackName
 from ops.stack import Stack
-from ops.terminal import Colored, Line, say, say_json
+from ops.terminal import Colored, Line, say, say_json, wrong_usage
 
 Write = Annotated[
     bool,
@@ -25,7 +25,7 @@ def _size(text: str) -> int:
     try:
         return bytes_of(text)
     except ValueError as error:
-        raise typer.BadParameter(str(error).replace("{value}", repr(text))) from None
+        raise wrong_usage(str(error).replace("{value}", repr(text))) from None
 
 
 UpTo = Annotated[
@@ -60,7 +60,7 @@ def doctor(
     Nothing is changed, unless --write is given. docs/troubleshooting.md lists the checks.
     """
     if up_to and not write:
-        raise typer.BadParameter("--up-to is for --write: give both")
+        raise wrong_usage("--up-to is for --write: give both")
     settings = Stack.selected(stack).settings()
     with Servers(settings.providers) as servers:
         facts = Facts(

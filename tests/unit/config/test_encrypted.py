@@ -98,7 +98,10 @@ KEPT = {
     "an option of a middleware": {
         "middleware": {"registry": [{"name": "own", "options": {"key.of": {"a": SECURE}}}]}
     },
-    "a user of Redis": {"redis": {"addrs": ["10.0.0.1:6379"], "username": SECURE, "password": SECURE}},
+    "a user of Redis": {
+        "redis": {"addrs": ["10.0.0.1:6379"], "username": SECURE, "password": SECURE},
+        "storage": {"cache": {"blobdescriptor": "redis"}},
+    },
 }
 
 
@@ -106,7 +109,8 @@ KEPT = {
 def test_what_is_encrypted_goes_to_vault_whatever_its_key(read_settings, config):
     config = {"log": {"level": "warn"}} | config
 
-    settings = read_settings(registry={"config": config}, access={"bind": "127.0.0.1"})
+    own = {"image": "nas.lan/registry:3", "config": config}  # with a middleware
+    settings = read_settings(registry=own, access={"bind": "127.0.0.1"})
 
     assert PLANTED in settings.config_secrets.values()
     assert PLANTED not in repr(settings)
