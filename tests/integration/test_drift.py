@@ -8,6 +8,10 @@ import pytest
 from documents import block
 
 PAGE = "docs/pull-requests.md"
+EXCEPTED = block(
+    "docs/troubleshooting.md",
+    "export NO_PROXY=127.0.0.1,localhost,registry.homelab.local,192.168.1.0/24",
+)
 PLAN, MARKDOWN, DRIFT, RENDER, RENDER_JOB = block(PAGE, "python -m ops plan").commands
 
 
@@ -105,7 +109,7 @@ def test_every_job_is_rendered_as_it_runs_and_has_no_secret(registry):
 
 def test_a_proxy_of_the_environment_that_is_dead_is_not_asked_for_servers_on_loopback(registry):
     proxies = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy")
-    env = {name: "http://127.0.0.1:9" for name in proxies} | {"ALL_PROXY": "socks5://127.0.0.1:9"}
+    env = dict.fromkeys(proxies, "http://127.0.0.1:9") | {"ALL_PROXY": "socks5://127.0.0.1:9"}
 
     def ops_there(*arguments):
         return registry.run("python", "-m", "ops", *arguments, "--stack", "dev", env=env)
@@ -115,6 +119,4 @@ def test_a_proxy_of_the_environment_that_is_dead_is_not_asked_for_servers_on_loo
     found = json.loads(ops_there("doctor", "--json"))
     assert [each for each in found if each["state"] == "failure"] == []
     # Pulumi's own programs would ask it.
-    first = "export NO_PROXY=127.0.0.1,localhost,registry.homelab.local,192.168.1.0/24"
-    excepted = block("docs/troubleshooting.md", first).text
-    registry.shell(f"{excepted}\npulumi preview --stack dev", env=env)
+    registry.shell(f"{EXCEPTED.text}\npulumi preview --stack dev", env=env)
