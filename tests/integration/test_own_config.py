@@ -58,7 +58,8 @@ def test_unusual_keys_leave_pushes_collections_and_doctor_as_they_were(registry,
 def test_lists_have_as_many_entries_as_the_documents_say(registry):
     repositories = registry.cluster.instance.registry_volume / "docker/registry/v2/repositories/many"
     for number in range(101):
-        (repositories / f"{number:03}/_layers").mkdir(parents=True)
+        for folder in ("_layers", "_manifests/tags"):
+            (repositories / f"{number:03}" / folder).mkdir(parents=True)
     for number in range(1002):
         (repositories / f"000/_manifests/tags/{number:04}").mkdir(parents=True)
     is_2 = registry.section("registry")["image"] == "registry:2"
