@@ -46,6 +46,7 @@ SAMPLES = {
             "name": "images",
             "hostname": "registry.lan",
             "image": "lan/registry:3",
+            "scriptImage": "lan/python:3",
             "datacenters": ["dc1"],
             "namespace": "default",
             "homepage": {"name": "Images", "icon": "a.png", "group": "Ops", "description": "All images"},
@@ -81,7 +82,12 @@ SAMPLES = {
             "retention": {
                 "rules": [{"repositories": ["ci/*"], "keepTags": ["v*"], "keepYoungerThan": "30d"}]
             },
-            "backup": {"schedule": "17 2 * * *", "volume": "backup", "drill": "17 3 1 * *"},
+            "backup": {
+                "schedule": "17 2 * * *",
+                "image": "lan/restic:0",
+                "volume": "backup",
+                "drill": "17 3 1 * *",
+            },
             "scan": {"schedule": "17 5 * * *", "image": "lan/trivy:1"},
             "mirrors": {"schedule": "47 * * * *"},
         },
