@@ -56,6 +56,7 @@ def test_unusual_keys_leave_pushes_collections_and_doctor_as_they_were(registry,
 
 
 def test_lists_have_as_many_entries_as_the_documents_say(registry):
+    registry.remove_repositories("")
     repositories = registry.cluster.instance.registry_volume / "docker/registry/v2/repositories/many"
     for number in range(101):
         for folder in ("_layers", "_manifests/tags"):
