@@ -9,8 +9,8 @@ from checks.doctor.facts import Facts
 from checks.doctor.finding import Finding, failure, not_looked_at, ok, warning
 from checks.errors import CheckError
 from checks.task_log import last_lines
+from jobs.registry import route_tags
 from jobs.tasks.registry_mode import TASK
-from jobs.traefik_tags import traefik_tags
 
 _LEAST = (2, 11)  # the first with the middleware ipAllowList (Traefik, migration guide)
 _CUT = "client disconnected during blob PATCH"  # what the registry logs of a push that was cut
@@ -100,7 +100,7 @@ CHECKS = (traefik_version, traefik_read_timeout, traefik_knows)
 def unseen_service(facts: Facts) -> str:
     """What Traefik's static configuration needs to see the service (Traefik: Consul Catalog provider)."""
     settings, entry = facts.settings, facts.settings.tls.entry_point
-    tags = traefik_tags(settings, settings.registry.service, settings.registry.hostname)
+    tags = route_tags(settings, settings.registry.service)
     own = next(tag for tag in tags if ".entrypoints=" in tag)  # no other service has it
     constraints = (
         f'providers.consulCatalog.constraints: "(THOSE) || Tag(`{own}`)"'
