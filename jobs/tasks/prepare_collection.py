@@ -99,7 +99,8 @@ def lay_shadow(source: Path, shadow: Path, added: Mapping[tuple[str, ...], Path 
 
 
 def _names(directory: Path) -> set[str]:
-    return {entry.name for entry in directory.iterdir()} if directory.is_dir() else set()
+    is_folder = directory.is_dir() and not directory.is_symlink()
+    return {entry.name for entry in directory.iterdir()} if is_folder else set()
 
 
 def main(environment: Mapping[str, str]) -> int:

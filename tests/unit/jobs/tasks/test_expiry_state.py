@@ -69,3 +69,31 @@ def test_an_unreadable_file_that_nobody_mended_is_no_reason_to_stop(tmp_path):
     (tmp_path / "scheduler-state.json").write_text("{")
 
     prune(tmp_path, has_manifest=lambda *_: True, has_blob=lambda *_: True)
+
+
+def prune_nothing(directory):
+    prune(directory, has_manifest=lambda *_: False, has_blob=lambda *_: False)
+
+
+def test_a_link_in_its_place_goes_and_what_it_leads_to_stays(tmp_path, capsys):
+    secret, file = tmp_path / "secret", tmp_path / "cache" / "scheduler-state.json"
+    secret.write_text("hvs.secret")
+    file.parent.mkdir()
+    file.symlink_to(secret)
+
+    prune_nothing(file.parent)
+    assert file.is_symlink()
+    mend(file.parent)
+    assert [*file.parent.iterdir()] == []
+    assert secret.read_text() == "hvs.secret"
+    assert "hvs.secret" not in capsys.readouterr().out
+
+
+def test_a_file_with_more_entries_than_there_is_memory_for_stays_as_it_is(tmp_path):
+    file = tmp_path / "scheduler-state.json"
+    file.write_text(json.dumps(entries(("library/app", GONE, MANIFEST))) + 16 * 1024**2 * " ")
+    before = file.stat()
+
+    mend(tmp_path)
+    prune_nothing(tmp_path)
+    assert (file.stat().st_size, file.stat().st_ino) == (before.st_size, before.st_ino)
