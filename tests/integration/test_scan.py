@@ -153,7 +153,7 @@ def put_index(registry, tmp_path):
 
 
 def test_an_index_of_thousands_of_equal_parts_is_scanned_once_and_does_not_act_on_the_terminal(
-    registry, push, put_index
+    registry, push, put_index, leaking
 ):
     image = {"mediaType": MANIFEST, "size": 500, "digest": push("scan/many:image", {"app/hello": "hello\n"})}
     forged = "\x1b[2J[red]linux\nall is well\u202e"
