@@ -55,14 +55,20 @@ def test_unusual_keys_leave_pushes_collections_and_doctor_as_they_were(registry,
     store.client.close()
 
 
-def test_lists_have_as_many_entries_as_the_documents_say(registry):
+@pytest.fixture
+def many(registry):
+    """A folder for repositories where there is no other; all go afterwards, since they are root's."""
     registry.remove_repositories("")
-    repositories = registry.cluster.instance.registry_volume / "docker/registry/v2/repositories/many"
+    yield registry.cluster.instance.registry_volume / "docker/registry/v2/repositories/many"
+    registry.remove_repositories("")
+
+
+def test_lists_have_as_many_entries_as_the_documents_say(registry, many):
     for number in range(101):
         for folder in ("_layers", "_manifests/tags"):
-            (repositories / f"{number:03}" / folder).mkdir(parents=True)
+            (many / f"{number:03}" / folder).mkdir(parents=True)
     for number in range(1002):
-        (repositories / f"000/_manifests/tags/{number:04}").mkdir(parents=True)
+        (many / f"000/_manifests/tags/{number:04}").mkdir(parents=True)
     is_2 = registry.section("registry")["image"] == "registry:2"
 
     with httpx.Client(
