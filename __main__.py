@@ -5,6 +5,7 @@ import pulumi
 from components.certificate_authority import CertificateAuthority, CertificateAuthorityArgs
 from components.client_trust import ClientTrust, ClientTrustArgs
 from components.consul_service import ConsulService, ConsulServiceArgs
+from components.dead_jobs import start_dead_jobs
 from components.free_names import require_free_names
 from components.host_volume import HostVolume, HostVolumeArgs
 from components.maintenance import Maintenance, MaintenanceArgs
@@ -29,6 +30,7 @@ settings = stack_settings()
 preflight(settings)
 require_free_names(settings)
 delete_before_replacing()
+start_dead_jobs(settings)
 
 volume = HostVolume("registry-data", HostVolumeArgs.of(settings)) if settings.on_volume else None
 source = volume.source if volume else None

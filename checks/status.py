@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from checks.authority import authority_certificate
+from checks.dead_jobs import DeadJob, dead_jobs
 from checks.errors import AnswerError
 from checks.freeze import Hold, held
 from checks.servers import Server, Servers
@@ -67,6 +68,7 @@ class Status:
     volume: str | None
     volume_path: str | None
     volume_node: str | None
+    dead: list[DeadJob]  # of all the stack's jobs
 
 
 def status(servers: Servers, settings: Settings) -> Status:
@@ -105,6 +107,7 @@ def status(servers: Servers, settings: Settings) -> Status:
         volume=settings.mounted_volume,
         volume_path=str(offer.path) if offer else None,
         volume_node=offer.node if offer else None,
+        dead=dead_jobs(servers.nomad, settings),
     )
 
 

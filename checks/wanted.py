@@ -1,5 +1,6 @@
 """Whether Nomad has the job that the stack's settings describe."""
 
+from checks.dead_jobs import as_started
 from checks.errors import AnswerError
 from checks.job_plan import job_plan
 from checks.network import host_network
@@ -34,7 +35,8 @@ def is_deployed(nomad: Server, settings: Settings) -> bool | None:
     None if the token may not plan. A job that Nomad refuses counts as another job.
     """
     try:
-        plan = job_plan(nomad, to_api(wanted_job(settings, host_network(nomad, settings))))
+        wanted = to_api(wanted_job(settings, host_network(nomad, settings)))
+        plan = job_plan(nomad, as_started(nomad, wanted))
     except AnswerError as error:
         return None if error.status == 403 else False
     unchanged: bool = plan["Diff"]["Type"] == "None"

@@ -1,22 +1,20 @@
 """Why the registry does not run as it should: Nomad's own reasons, which the provider leaves out."""
 
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from checks.dead_jobs import DeadJob, dead_jobs
 from checks.placement import placement_reasons
 from checks.servers import Server, Servers
 from checks.status import Deployment, find_job
+from checks.task_events import masked, told
 from checks.task_log import last_lines
 from checks.wanted import is_deployed
 from config.settings import Settings
 
 _EVENTS = 10
-# Events that every task has, or that say what others say better.
-_ORDINARY = {"Received", "Task Setup", "Started", "Restarting", "Killing", "Killed"}
-_BCRYPT = re.compile(r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +51,18 @@ class Why:
     failures: list[Failure]
     checks: list[str]
     reverted: Revert | None
+    dead: list[DeadJob]  # other jobs of the stack
 
 
 def why(servers: Servers, settings: Settings) -> Why:
     """Collect the reasons. Raises CheckError when a server cannot be asked."""
+    name = settings.registry.name
+    dead = [each for each in dead_jobs(servers.nomad, settings) if each.job != name]
+    return replace(of_registry(servers, settings), dead=dead)
+
+
+def of_registry(servers: Servers, settings: Settings) -> Why:
+    """Collect the reasons of the registry's own job. Raises CheckError."""
     nomad, name = servers.nomad, settings.registry.name
     job = find_job(nomad, settings)
     if job is None:
@@ -80,6 +86,7 @@ def why(servers: Servers, settings: Settings) -> Why:
         failures=failures,
         checks=failing,
         reverted=reverted,
+        dead=[],
     )
 
 
@@ -92,6 +99,7 @@ def _nothing(summary: str, *, healthy: bool = False) -> Why:
         failures=[],
         checks=[],
         reverted=None,
+        dead=[],
     )
 
 
@@ -205,7 +213,7 @@ def _failures(nomad: Server, settings: Settings, allocations: Iterable[Mapping[s
             node=newest["NodeName"],
             version=newest["JobVersion"],
             at=_time(newest["CreateTime"]),
-            events=_told(events),
+            events=told(events)[-_EVENTS:],
             exit_code=next(
                 (each["ExitCode"] for each in reversed(events) if each["Type"] == "Terminated"), None
             ),
@@ -219,33 +227,15 @@ def _unhealthy(allocation: Mapping[str, Any]) -> bool:
     return (allocation["DeploymentStatus"] or {}).get("Healthy") is False
 
 
-def _told(events: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Tell each kind of event once, the newest last."""
-    told: dict[str, None] = {}
-    for event in events:
-        if event["Type"] in _ORDINARY:
-            continue
-        message = f"{event['Type']}: {_masked(event['DisplayMessage'])}"
-        if event["Details"].get("oom_killed") == "true":
-            message += " (out of memory: raise registry.memory)"
-        told.pop(message, None)
-        told[message] = None
-    return list(told)[-_EVENTS:]
-
-
 def _log(nomad: Server, settings: Settings, allocation: str, task: str | None, kind: str) -> list[str]:
     if task is None:
         return []
     lines = last_lines(nomad, settings.registry.namespace, allocation, task, kind)
-    return [_masked(line) for line in lines]
-
-
-def _masked(text: str) -> str:
-    return _BCRYPT.sub("(bcrypt hash)", text)
+    return [masked(line) for line in lines]
 
 
 def _one_line(text: str) -> str:
-    return " ".join(_masked(text).split())
+    return " ".join(masked(text).split())
 
 
 def _time(nanoseconds: int) -> str:

@@ -156,6 +156,7 @@ class Backup(pulumi.ComponentResource):
             ).apply(lambda known: jobspec(**known)),
             json=True,
             purge_on_destroy=True,
+            rerun_if_dead=True,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=after,

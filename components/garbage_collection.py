@@ -77,6 +77,7 @@ class GarbageCollection(pulumi.ComponentResource):
                 jobspec=known.apply(lambda values: render(make(settings, **values))),
                 json=True,
                 purge_on_destroy=True,
+                rerun_if_dead=True,
                 opts=pulumi.ResourceOptions(parent=self, depends_on=rights),
             )
 

@@ -152,6 +152,7 @@ class Mirrors(pulumi.ComponentResource):
             ),
             json=True,
             purge_on_destroy=True,
+            rerun_if_dead=True,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[mirrors, *rights]),
         )
 

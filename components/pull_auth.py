@@ -94,6 +94,7 @@ class PullAuth(pulumi.ComponentResource):
             ),
             json=True,
             purge_on_destroy=True,
+            rerun_if_dead=True,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 hooks=pulumi.ResourceHookBinding(before_create=hooks, before_update=hooks),

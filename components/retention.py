@@ -46,6 +46,7 @@ class Retention(pulumi.ComponentResource):
                 ),
                 json=True,
                 purge_on_destroy=True,
+                rerun_if_dead=True,
                 opts=pulumi.ResourceOptions(parent=self, depends_on=rights),
             )
 

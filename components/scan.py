@@ -39,6 +39,7 @@ class Scan(pulumi.ComponentResource):
             ),
             json=True,
             purge_on_destroy=True,
+            rerun_if_dead=True,
             # The job goes first: one that still ran would put the check there again.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[check]),
         ).name

@@ -79,6 +79,7 @@ class TokenKeys(pulumi.ComponentResource):
             ),
             json=True,
             purge_on_destroy=True,
+            rerun_if_dead=True,
             opts=child,
         )
         # The jobspec passes through: the path waits for the job and is known at preview.

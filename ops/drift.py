@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 import typer
 
+from checks.dead_jobs import DeadJob, dead_jobs
 from checks.secret_change import secret_change
 from checks.servers import Server, Servers
 from config.settings import Settings
@@ -38,11 +39,16 @@ def drift(stack: StackName = None, as_json: AsJson = False) -> None:
     deployed = chosen.deployed()
     found = preview(chosen, settings, deployed)
     with Servers(settings.providers) as servers:
+        dead = dead_jobs(servers.nomad, settings)
         jobs = {each.label: None if each.is_gone else each.deployed_job for each in found}
-        changed = list(job_changes(servers.nomad, jobs))
+        names = {each.job for each in dead}  # of which that is all that there is to say
+        changed = [each for each in job_changes(servers.nomad, jobs) if each.job not in names]
         there = {each.urn for each in found if not each.is_gone}
         secrets = dict(_secrets(servers.vault, settings, (each for each in deployed if each.urn in there)))
-    drifted = list(drifts(chosen.name, settings.providers.nomad.address, found, changed, secrets))
+    drifted = [
+        *drifts(chosen.name, settings.providers.nomad.address, found, changed, secrets),
+        *deaths(chosen.name, dead),
+    ]
     if as_json:
         say_json([asdict(each) for each in drifted])
     else:
@@ -50,6 +56,12 @@ def drift(stack: StackName = None, as_json: AsJson = False) -> None:
             say(line)
     if drifted:
         raise typer.Exit(1)
+
+
+def deaths(stack: str, dead: list[DeadJob]) -> Iterator[Drift]:
+    """Name the jobs that only a deploy starts again."""
+    for each in dead:
+        yield Drift(resource=f"job {each.job}", what=(each.what,), fix=f"pulumi up --stack {stack}")
 
 
 def _secrets(vault: Server, settings: Settings, deployed: Iterable[Deployed]) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,10 @@ _ABSENT = "none"
 
 
 def status(stack: StackName = None, as_json: AsJson = False) -> None:
-    """Show the registry's job, allocation, service, what it answers and its volume; exit 1 if not healthy."""
+    """Show the registry's job, allocation, service, what it answers and its volume, and jobs that are dead.
+
+    Exit 1 if the registry is not healthy, or a job of the stack is dead.
+    """
     settings = Stack.selected(stack).settings()
     with Servers(settings.providers) as servers:
         found = ask(servers, settings)
@@ -26,7 +29,7 @@ def status(stack: StackName = None, as_json: AsJson = False) -> None:
     else:
         for label, text in lines(found):
             say((f"{label:<12}", text))
-    if not found.healthy:
+    if not found.healthy or found.dead:
         raise typer.Exit(1)
 
 
@@ -43,6 +46,8 @@ def lines(found: Status) -> Iterator[tuple[str, Part]]:
     yield "allocation", _allocation(found)
     yield "service", f"{found.service}, {found.service_state or 'not registered in Consul'}"
     yield "answer", _answer(found)
+    for each in found.dead:
+        yield "dead", f"{each}; `pulumi up` starts it"
     yield "freeze", words(found.freeze) if found.freeze else _ABSENT
     if found.bucket:
         yield "bucket", found.bucket

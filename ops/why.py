@@ -14,7 +14,7 @@ from ops.terminal import Colored, Line, say, say_json
 
 
 def why(stack: StackName = None, as_json: AsJson = False) -> None:
-    """Tell Nomad's own reasons for the last failed deployment; exit 1 if there are any."""
+    """Tell Nomad's own reasons for the last failed deployment, and which jobs are dead; else exit 0."""
     settings = Stack.selected(stack).settings()
     with Servers(settings.providers) as servers:
         found = ask(servers, settings)
@@ -23,7 +23,7 @@ def why(stack: StackName = None, as_json: AsJson = False) -> None:
     else:
         for line in lines(found):
             say(line)
-    if not found.healthy:
+    if not found.healthy or found.dead:
         raise typer.Exit(1)
 
 
@@ -31,7 +31,14 @@ def lines(found: Why) -> Iterator[Line]:
     """Put the reasons into words."""
     if found.healthy:
         yield Colored("healthy", "green"), f": {found.summary}"
-        return
+    else:
+        yield from _reasons(found)
+    yield from _block(
+        "Other jobs of the stack, which `pulumi up` starts:", [str(each) for each in found.dead]
+    )
+
+
+def _reasons(found: Why) -> Iterator[Line]:
     yield Colored("not healthy", "red"), f": {found.summary}"
     yield from _block("Nomad found no place for it:", found.placement)
     for failure in found.failures:

@@ -12,12 +12,12 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from checks.certificate import Certificate, shown_certificate
+from checks.dead_jobs import DeadJob, dead_jobs
 from checks.docker_engine import engine_info
 from checks.errors import CheckError
 from checks.servers import Servers
 from checks.status import Answer, find_allocations, find_instances, find_job, instances_wanted, worst_answer
-from checks.why import Why
-from checks.why import why as ask_why
+from checks.why import Why, of_registry
 from config.settings import Settings
 
 T = TypeVar("T")
@@ -118,7 +118,12 @@ class Facts:
     @once
     def reasons(self) -> Why:
         """Nomad's reasons if the registry does not run as it should."""
-        return ask_why(self.servers, self.settings)
+        return of_registry(self.servers, self.settings)
+
+    @once
+    def dead_jobs(self) -> list[DeadJob]:
+        """Jobs of the stack that only a deploy starts again."""
+        return dead_jobs(self.servers.nomad, self.settings)
 
     @once
     def instances(self) -> list[Mapping[str, Any]]:

@@ -122,6 +122,22 @@ def task_stays_up(facts: Facts) -> Finding:
     return warning(what, facts.nomad("alloc logs -stderr", allocation["ID"]))
 
 
+def jobs_live(facts: Facts) -> Finding:
+    """No other job of the stack is dead.
+
+    Symptom: Collections, backups or scans do not happen, or a mirror or the exporter does not answer.
+
+    Cause: Somebody stopped the job (`nomad job stop`), or it failed when it was deployed: Nomad starts
+    nothing of a failed deployment again by itself.
+
+    Fix: `pulumi up` starts it anew.
+    """
+    dead = [each for each in facts.dead_jobs() if each.job != facts.settings.registry.name]
+    if dead:
+        return failure("; ".join(map(str, dead)), facts.up)
+    return ok("no other job of the stack is dead")
+
+
 def node_takes_work(facts: Facts) -> Finding:
     """A machine that may run the registry takes work from Nomad.
 
@@ -151,6 +167,7 @@ CHECKS = (
     deployment_succeeded,
     job_as_wanted,
     task_stays_up,
+    jobs_live,
     node_takes_work,
 )
 

@@ -161,7 +161,8 @@ def job_fix(facts: Facts, name: str) -> str:
         if error.status != 404:
             raise
         return facts.up
-    return facts.up if job["Stop"] else facts.nomad("job status", name)
+    dead = any(each.job == name for each in facts.dead_jobs())
+    return facts.up if job["Stop"] or dead else facts.nomad("job status", name)
 
 
 def _ended(port: int) -> str:

@@ -123,6 +123,9 @@ class Job(Resource):
 
     async def create(self, new: Plain, call: Call) -> tuple[str, Plain]:
         """Registers the job and, without `detach`, waits until its deployment succeeded."""
+        return await self._register(new, {}, call)
+
+    async def _register(self, new: Plain, condition: Plain, call: Call) -> tuple[str, Plain]:
         job = await self._parsed(new["jobspec"], new)
         name = job["ID"]
         body = {
@@ -130,6 +133,7 @@ class Job(Resource):
             "Submission": {"Source": new["jobspec"], "Format": "json" if new.get("json") else "hcl2"},
             "PolicyOverride": new.get("policyOverride", False),
             "PreserveCounts": new.get("preserveCounts", False),
+            **condition,
         }
         registered = await self._api.call("PUT", "/v1/jobs", body=body, params=_in(job))
         outputs = {**await self.planned(new), "modifyIndex": str(registered["JobModifyIndex"])}
@@ -238,8 +242,9 @@ class Job(Resource):
         return job["ID"], found
 
     async def update(self, resource_id: str, old: Plain, new: Plain, call: Call) -> Plain:
-        """Registering the job again makes the next version."""
-        return (await self.create(new, call))[1]
+        """Registering the job again makes the next version, if it is still the one that was read last."""
+        index = {"EnforceIndex": True, "JobModifyIndex": int(old["modifyIndex"])}
+        return (await self._register(new, index, call))[1]
 
     async def delete(self, resource_id: str, old: Plain, call: Call) -> None:
         """Stops the job, and with `purgeOnDestroy` forgets it; not with `deregisterOnDestroy` false."""

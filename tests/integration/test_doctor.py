@@ -35,6 +35,7 @@ ELSEWHERE = {
     "certificate-of-authority": "test_tls.py: a new authority",
     "vault-role-fits": "the cluster's Nomad has no workload identity; test_vault_identity.py has such roles",
     "keys-current": "test_token_keys.py: a key that was rotated by hand",
+    "jobs-live": "test_dead_jobs.py: jobs that failed when they were deployed, and that were stopped",
     "reports-good": "test_backup.py: a drill that fails",
     "redis-answers": "test_s3.py: another address, another password",
     "mirrors-serve": "test_mirrors.py: a job that was stopped",

@@ -216,6 +216,36 @@ def test_a_failed_update_is_reverted_reported_and_mended_by_the_next_up(stack, a
     trial.destroy()
 
 
+def test_what_failed_is_not_started_by_the_same_jobspec_but_by_one_with_a_mark(stack, api, tmp_path):
+    trial, there = stack("given-up"), tmp_path / "there"
+    spec = jobspec("plugin-given-up", f"test -e {there} && sleep 600")
+    spec["Update"]["ProgressDeadline"] = 0
+    first = trial.failure("up", job(spec))
+    there.touch()
+
+    again = trial.failure("up", job(spec), refresh=True)
+
+    words = "terminated with status 'failed'"
+    [ended] = {line.partition("deployment '")[2] for line in (first + again).splitlines() if words in line}
+    assert ended, "the second one tells how the first deployment ended"
+    spec["TaskGroups"][0]["Meta"] = {"started_after": "the first deployment"}
+    assert trial.up(job(spec), refresh=True).operations == {"web": "update"}
+    assert api.get("/job/plugin-given-up").json()["Status"] == "running"
+    trial.destroy()
+
+
+def test_an_update_is_refused_if_the_job_is_not_the_one_that_was_read(stack, api):
+    trial, spec = stack("enforced"), jobspec("plugin-enforced")
+    trial.up(job(spec))
+    api.delete("/job/plugin-enforced")
+    until(lambda: api.get("/job/plugin-enforced").json()["Status"] == "dead")
+    trial.refresh()
+    api.put("/jobs", json={"Job": {**spec, "Meta": {"by": "hand"}}}).raise_for_status()
+
+    assert "Enforcing job modify index" in trial.failure("up", job(spec))
+    trial.destroy()
+
+
 def test_a_creation_that_times_out_stays_in_the_state_so_that_the_next_up_mends_it(stack):
     trial = stack("unplaceable")
     nowhere = {**jobspec("plugin-nowhere"), "Datacenters": ["nowhere"]}

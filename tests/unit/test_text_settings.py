@@ -13,6 +13,7 @@ import yaml
 from pydantic import ValidationError
 from text_settings import SAMPLES, SPECIAL, around, at, kinds, of_template, put, text_settings, texts
 
+import components.dead_jobs
 import components.free_names
 import components.preflight
 import components.stack_config
@@ -36,6 +37,7 @@ def deployed(deploy, monkeypatch):
         monkeypatch.setattr(components.preflight, "preflight", lambda _: None)
         monkeypatch.setattr(components.preflight, "_asked", lambda *_: None)
         monkeypatch.setattr(components.free_names, "require_free_names", lambda _: None)
+        monkeypatch.setattr(components.dead_jobs, "start_dead_jobs", lambda _: None)
         monkeypatch.setattr(pulumi, "ResourceHook", lambda *_, **__: None)  # an engine's, as the next
         monkeypatch.setattr(pulumi, "ResourceHookBinding", lambda **_: None)
         recorder, _ = deploy(lambda: runpy.run_path("__main__.py")["settings"].stack)

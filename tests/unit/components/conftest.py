@@ -8,6 +8,7 @@ import pulumi
 import pytest
 from pulumi.runtime import mocks
 
+import components.dead_jobs
 import components.free_names
 import components.host_volume  # loads pulumi_command whole, before anything loads a part of it
 import components.maintenance
@@ -46,6 +47,7 @@ def whole_program(monkeypatch, read_settings):
         )
         monkeypatch.setattr(components.stack_config, "stack_settings", lambda: settings)
         monkeypatch.setattr(components.free_names, "require_free_names", lambda _: None)
+        monkeypatch.setattr(components.dead_jobs, "start_dead_jobs", lambda _: None)
         for name in ("preflight", "bound_network", "existing_authority"):
             monkeypatch.setattr(components.preflight, name, lambda _: None)
         for module in (components.preflight, components.maintenance, components.mirrors):

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from ops.drift import drifts, lines
+from checks.dead_jobs import DeadJob
+from ops.drift import deaths, drifts, lines
 from ops.job_changes import JobChange
 from ops.plan import as_markdown, as_text
 from ops.preview import endpoints, resources
@@ -123,6 +124,13 @@ def test_a_secret_that_a_job_writes_is_written_again_by_that_job():
     [drift] = drifts("dev", NOMAD, [found], [], {found.urn: "its newest version is deleted"})
 
     assert drift.fix == "python -m ops keys refresh --stack dev"
+
+
+def test_a_dead_job_is_started_by_up():
+    [drift] = deaths("dev", [DeadJob(job="docker-registry-gc", what="was stopped")])
+
+    assert (drift.resource, drift.what) == ("job docker-registry-gc", ("was stopped",))
+    assert drift.fix == "pulumi up --stack dev"
 
 
 def test_what_the_stack_no_longer_has_is_to_go():

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+from checks.dead_jobs import DeadJob
 from checks.freeze import Hold
 from checks.status import Allocation, Answer, Deployment, Status
 from ops.status import lines
@@ -22,6 +23,7 @@ RUNNING = Status(
     volume="registry_data",
     volume_path="/volume1/registry_data",
     volume_node="nas",
+    dead=[],
 )
 ABSENT = Status(
     healthy=False,
@@ -40,6 +42,7 @@ ABSENT = Status(
     volume="registry_data",
     volume_path=None,
     volume_node=None,
+    dead=[],
 )
 
 
@@ -73,3 +76,11 @@ def test_several_instances_are_counted_and_the_bucket_stands_for_the_volume():
     assert told["instances"] == "2 of 3 run"
     assert told["bucket"] == bucket
     assert "volume" not in told
+
+
+def test_a_dead_job_is_named_with_what_starts_it():
+    dead = [DeadJob(job="docker-registry-gc", what="was stopped")]
+
+    assert dict(lines(replace(RUNNING, dead=dead)))["dead"] == (
+        "job docker-registry-gc was stopped; `pulumi up` starts it"
+    )

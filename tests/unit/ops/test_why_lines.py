@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+from checks.dead_jobs import DeadJob
 from checks.why import Failure, Revert, Why
 from ops.terminal import written
 from ops.why import lines
@@ -7,6 +10,7 @@ HEALTHY = Why(
     summary="job docker-registry version 4 runs and its checks pass",
     deployment=None,
     placement=[],
+    dead=[],
     failures=[],
     checks=[],
     reverted=None,
@@ -29,6 +33,7 @@ FAILED = Why(
         )
     ],
     checks=["registry is critical: 503"],
+    dead=[],
     reverted=Revert(running=4, submitted=3, retry="nomad job revert docker-registry 3"),
 )
 
@@ -49,3 +54,14 @@ def test_a_failed_deploy_is_told_from_the_outside_in_and_ends_with_the_command_t
     assert told[7:9] == ["Consul's checks:", "  registry is critical: 503"]
     assert "version 3 was submitted last" in told[9]
     assert told[-1] == "  nomad job revert docker-registry 3"
+
+
+def test_a_dead_job_beside_a_healthy_registry_is_told():
+    dead = [DeadJob(job="docker-registry-mirrors", what="is dead: Driver Failure: Failed to pull")]
+
+    told = list(map(written, lines(replace(HEALTHY, dead=dead))))
+
+    assert told[1:] == [
+        "Other jobs of the stack, which `pulumi up` starts:",
+        "  job docker-registry-mirrors is dead: Driver Failure: Failed to pull",
+    ]

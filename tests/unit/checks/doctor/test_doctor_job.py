@@ -7,6 +7,7 @@ from checks.doctor.job import (
     deployment_succeeded,
     job_as_wanted,
     job_deployed,
+    jobs_live,
     node_takes_work,
     task_stays_up,
 )
@@ -147,3 +148,13 @@ def test_a_machine_that_takes_no_work_is_told_before_the_job_needs_it(look, stat
     found = look(node_takes_work, {"nomad /v1/nodes": answer})
 
     assert (found.state, found.fix) == (state, fix)
+
+
+def test_another_job_that_is_dead_is_started_by_up(look, well):
+    stopped = {**well[JOB]["body"], "ID": "docker-registry-gc", "Stop": True}
+
+    found = look(jobs_live, {f"{JOB}-gc": {"status": 200, "body": stopped}})
+
+    assert (found.state, found.fix) == ("failure", "pulumi up --stack dev")
+    assert found.what == "job docker-registry-gc was stopped"
+    assert look(jobs_live).state == "ok"

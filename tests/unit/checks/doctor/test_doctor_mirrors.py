@@ -44,7 +44,10 @@ def test_mirrors_that_answer_are_ok(look, served):
     ],
 )
 def test_a_mirror_that_does_not_serve_is_named_and_the_others_are_not(look, served, code, state, what):
-    runs = {"/v1/job/docker-registry-mirrors": ok({"Stop": False})}
+    job = {"ID": "docker-registry-mirrors", "Namespace": "default", "Type": "service", "Stop": False}
+    job |= {"Status": "running", "Periodic": None, "ParameterizedJob": None}
+    path = "/v1/job/docker-registry-mirrors"
+    runs = {path: ok(job), f"{path}/deployment": ok("null")}
 
     found = look(
         mirrors_serve,

@@ -1,0 +1,28 @@
+"""What Nomad noted of a task, in its own words (Nomad API: Allocations, TaskStates)."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+# Events that every task has, or that say what others say better.
+_ORDINARY = {"Received", "Task Setup", "Started", "Restarting", "Killing", "Killed"}
+_BCRYPT = re.compile(r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}")
+
+
+def told(events: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Tell each kind of event once, the newest last."""
+    told: dict[str, None] = {}
+    for event in events:
+        if event["Type"] in _ORDINARY:
+            continue
+        message = f"{event['Type']}: {masked(event['DisplayMessage'])}"
+        if event["Details"].get("oom_killed") == "true":
+            message += " (out of memory: raise registry.memory)"
+        told.pop(message, None)
+        told[message] = None
+    return list(told)
+
+
+def masked(text: str) -> str:
+    """Hide hashes of passwords."""
+    return _BCRYPT.sub("(bcrypt hash)", text)
