@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -42,8 +43,13 @@ def size_of(digests: list[str], directory: Path) -> Size:
         for alias, kept in store.aliases(name).items():
             if not store.has(alias) and alias not in digests:
                 going.discard(kept)
-    sizes = [store.size(digest) for digest in going if store.has(digest)]
-    return Size(len(sizes), sum(sizes))
+    files: dict[int, list[os.stat_result]] = {}
+    for digest in going:
+        with suppress(FileNotFoundError):
+            status = store.status(digest)
+            files.setdefault(status.st_ino, []).append(status)
+    gone = [names[0].st_size for names in files.values() if len(names) >= names[0].st_nlink]
+    return Size(len(gone), sum(gone))
 
 
 def main(environment: Mapping[str, str]) -> int:

@@ -8,6 +8,7 @@ Laid out by distribution's filesystem driver (distribution 3.1, registry/storage
     docker/registry/v2/repositories/NAME/_manifests/tags/TAG/index/sha256/HEX/  what it ever pointed at
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -153,10 +154,14 @@ class Store:
         """Open a blob. Raises FileNotFoundError."""
         return self.tree.open(blob_path(digest))
 
+    def status(self, digest: str) -> os.stat_result:
+        """Give what the file system knows of a blob. Raises FileNotFoundError."""
+        return self.tree.status(blob_path(digest))
+
     def size(self, digest: str) -> int:
         """Give a blob's bytes on the disk; 0 if it is not there."""
         try:
-            return self.tree.status(blob_path(digest)).st_size
+            return self.status(digest).st_size
         except FileNotFoundError:
             return 0
 

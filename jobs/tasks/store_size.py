@@ -53,13 +53,18 @@ def blob_sizes(store: Path) -> Iterator[tuple[str, int]]:
 def blob_files(store: Path) -> Iterator[tuple[str, os.stat_result]]:
     """Give all blobs, by digest, with what the file system knows of them. Raises SizeError.
 
-    They are at `ALGORITHM/TWO DIGITS/DIGEST/data`; a store without any image has none.
+    They are at `ALGORITHM/TWO DIGITS/DIGEST/data`; a store without any image has none. One that has two names
+    (jobs/tasks/prepare_collection.py) is given once.
     """
-    tree = Tree(store)
+    tree, linked = Tree(store), set[int]()
     try:
         for algorithm in tree.folders(BLOBS):
             for prefix in tree.folders(f"{BLOBS}/{algorithm}"):
                 for name, status in tree.statuses(f"{BLOBS}/{algorithm}/{prefix}", "data"):
+                    if status.st_nlink > 1 and status.st_ino in linked:
+                        continue
+                    if status.st_nlink > 1:
+                        linked.add(status.st_ino)
                     yield f"{algorithm}:{name}", status
     except OSError as error:
         raise SizeError(f"cannot read {error.filename}: {error.strerror}") from None

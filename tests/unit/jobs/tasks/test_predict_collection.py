@@ -3,6 +3,8 @@ import json
 import pytest
 
 from jobs.tasks.predict_collection import main
+from jobs.tasks.store import Store
+from jobs.tasks.store_size import Size, store_size
 
 COUNT = "\n{marked} blobs marked, {blobs} blobs and {manifests} manifests eligible for deletion\n"
 
@@ -55,3 +57,20 @@ def test_a_dry_run_that_was_cut_off_predicts_nothing(predict, text):
 def test_a_dry_run_that_never_began_predicts_nothing(tmp_path, capsys):
     assert main({"OUTPUT": str(tmp_path / "output")}) == 1
     assert "did not come to its end" in capsys.readouterr().err
+
+
+def test_a_layer_with_two_names_goes_with_the_last_of_them(predict, images):
+    images.manifests("app").mkdir(parents=True)
+    alias = images.by_sha512("app", b"layer")  # a run gives it the other name first
+    kept, other = images.blob(b"layer"), images.blob(b"1" * 48)
+
+    def told(*digests):
+        return predict(output(*digests), STORE=str(images.directory))[1][0]
+
+    assert told(kept, other) == "a run would free 1 blob, 48 B"
+    assert told(kept, alias, other) == "a run would free 2 blobs, 53 B"
+
+    Store(images.directory).own("app", alias, kept)
+    assert store_size(images.directory) == Size(2, 53)
+    assert told(kept, other) == "a run would free 1 blob, 48 B"
+    assert told(kept, alias, other) == "a run would free 2 blobs, 53 B"
