@@ -21,6 +21,7 @@ from components.preflight import (
 )
 from components.registry_job import RegistryJob, RegistryJobArgs
 from components.replacement import delete_before_replacing
+from components.shown_diffs import show_inputs_only
 from components.stack_config import stack_settings
 from components.token_auth import TokenAuth, TokenAuthArgs
 from components.vault_access import VaultAccess, VaultAccessArgs
@@ -30,6 +31,7 @@ settings = stack_settings()
 preflight(settings)
 require_free_names(settings)
 delete_before_replacing()
+show_inputs_only()
 start_dead_jobs(settings)
 
 volume = HostVolume("registry-data", HostVolumeArgs.of(settings)) if settings.on_volume else None

@@ -44,7 +44,9 @@ def drift(stack: StackName = None, as_json: AsJson = False) -> None:
         names = {each.job for each in dead}  # of which that is all that there is to say
         changed = [each for each in job_changes(servers.nomad, jobs) if each.job not in names]
         there = {each.urn for each in found if not each.is_gone}
-        secrets = dict(_secrets(servers.vault, settings, (each for each in deployed if each.urn in there)))
+        secrets = dict(
+            changed_secrets(servers.vault, settings, (each for each in deployed if each.urn in there))
+        )
     drifted = [
         *drifts(chosen.name, settings.providers.nomad.address, found, changed, secrets),
         *deaths(chosen.name, dead),
@@ -64,7 +66,9 @@ def deaths(stack: str, dead: list[DeadJob]) -> Iterator[Drift]:
         yield Drift(resource=f"job {each.job}", what=(each.what,), fix=f"pulumi up --stack {stack}")
 
 
-def _secrets(vault: Server, settings: Settings, deployed: Iterable[Deployed]) -> Iterator[tuple[str, str]]:
+def changed_secrets(
+    vault: Server, settings: Settings, deployed: Iterable[Deployed]
+) -> Iterator[tuple[str, str]]:
     """Compare the secrets in Vault with what was deployed; what differs, by the URN of its resource."""
     if settings.providers.vault_logs_in:
         say(
