@@ -73,9 +73,8 @@ class _Errors(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             try:
                 return await self._engine.run(operation)
             except InitFailedError as error:
-                await context.abort_with_status(
-                    _init_failed(request, error, await self._told(request, error))
-                )
+                await self._told(request, error)  # the engine itself writes "1 error occurred" here
+                await context.abort_with_status(_init_failed(request, error))
             except PluginError as error:
                 await context.abort(grpc.StatusCode.UNKNOWN, await self._told(request, error))
             except NotImplementedError as error:
@@ -105,18 +104,18 @@ class _Errors(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         return f"1 error occurred:\n\t* {error}\n\n"
 
 
-def _init_failed(request: Any, error: InitFailedError, message: str) -> Any:
+def _init_failed(request: Any, error: InitFailedError) -> Any:
     """The status by which the engine keeps a resource that exists but is not ready (provider.proto)."""
     detail = provider_pb2.ErrorResourceInitFailed(
         id=error.resource_id,
         properties=PropertyValue.marshal_map(error.outputs),
-        reasons=[message],
+        reasons=[str(error)],
         inputs=getattr(request, "news", None) or getattr(request, "properties", struct_pb2.Struct()),
     )
     code = grpc.StatusCode.UNKNOWN
-    status = status_pb2.Status(code=code.value[0], message=message)
+    status = status_pb2.Status(code=code.value[0], message=str(error))
     status.details.add().Pack(detail)
-    return _Status(code, message, (("grpc-status-details-bin", status.SerializeToString()),))
+    return _Status(code, str(error), (("grpc-status-details-bin", status.SerializeToString()),))
 
 
 class _Status(grpc.Status):  # type: ignore[misc]
