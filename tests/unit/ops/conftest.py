@@ -34,8 +34,8 @@ class Pulumi:
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
         self.configure({})
 
-    def configure(self, config):
-        entries = {key: {"value": value, "secret": False} for key, value in config.items()}
+    def configure(self, config, secret=()):
+        entries = {key: {"value": value, "secret": key in secret} for key, value in config.items()}
         (self.folder / "config.json").write_text(json.dumps(entries))
 
     def export(self, state):

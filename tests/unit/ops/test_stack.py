@@ -1,9 +1,16 @@
 import json
 
 import pytest
+import yaml
 
 from config.problems import SettingsError
 from ops.stack import Stack, StackError
+
+SERVERS = {
+    "nomad:address": "http://127.0.0.1:4646",
+    "consul:address": "127.0.0.1:8500",
+    "vault:address": "http://127.0.0.1:8200",
+}
 
 
 def test_the_named_stack_is_taken_without_asking_pulumi(pulumi):
@@ -21,6 +28,37 @@ def test_wrong_settings_are_one_report(pulumi):
     with pytest.raises(
         SettingsError, match=r"Pulumi\.dev\.yaml: docker-registry:tls\.mode: 'no' is not one of"
     ):
+        Stack("dev").settings()
+
+
+def test_what_the_stack_file_encrypts_is_marked_and_kept_secret(pulumi, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = {
+        "log": {"level": "warn"},
+        "redis": {"addrs": ["10.0.0.1:6379"], "username": {"secure": "v1:abc"}},
+    }
+    (tmp_path / "Pulumi.dev.yaml").write_text(
+        yaml.safe_dump({"config": {"docker-registry:registry": {"config": config}}})
+    )
+    config["redis"]["username"] = "planted"
+    section = json.dumps({"config": config})
+    pulumi.configure({**SERVERS, "docker-registry:registry": section}, secret=["docker-registry:registry"])
+
+    settings = Stack("dev").settings()
+
+    assert settings.config_secrets == {"redis.username": "planted"}
+    assert "planted" not in repr(settings)
+
+
+def test_without_the_stack_file_in_use_nothing_is_read_that_may_be_secret(pulumi, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Pulumi.dev.yaml").write_text("config: {}\n")
+    pulumi.configure(
+        {**SERVERS, "docker-registry:auth": '{"users": {"alice": "planted"}}'},
+        secret=["docker-registry:auth"],
+    )
+
+    with pytest.raises(SettingsError, match="auth: has something encrypted, and only the stack file tells"):
         Stack("dev").settings()
 
 
