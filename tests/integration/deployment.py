@@ -108,8 +108,8 @@ class Deployment:
     def destroy(self):
         return self.run("pulumi", "destroy", "--yes", "--skip-preview", "--stack", STACK)
 
-    def preview(self, **options):
-        return self.run("pulumi", "preview", "--stack", STACK, **options)
+    def preview(self, *arguments, **options):
+        return self.run("pulumi", "preview", "--stack", STACK, *arguments, **options)
 
     def doctor(self, *options):
         """What `ops doctor` finds, by check; its exit code tells whether there is a failure."""

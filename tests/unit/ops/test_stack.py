@@ -34,8 +34,8 @@ def test_wrong_settings_are_one_report(pulumi):
 def test_what_the_stack_file_encrypts_is_marked_and_kept_secret(pulumi, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = {
-        "log": {"level": "warn"},
         "redis": {"addrs": ["10.0.0.1:6379"], "username": {"secure": "v1:abc"}},
+        "storage": {"cache": {"blobdescriptor": "redis"}},
     }
     (tmp_path / "Pulumi.dev.yaml").write_text(
         yaml.safe_dump({"config": {"docker-registry:registry": {"config": config}}})
