@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from checks.errors import AnswerError, CheckError
 from checks.servers import Server
-from checks.task_events import told
+from checks.task_events import reason, told
 from config.settings import Settings
 
 # Meta of a task group: the failure after which it was started anew. It stays, or the group would start again.
@@ -118,12 +118,8 @@ def _reason(allocations: Sequence[Mapping[str, Any]], groups: Mapping[str, str])
     newest = max(ended, key=lambda each: int(each["CreateIndex"]), default=None)
     states = ((newest or {}).get("TaskStates") or {}).values()
     failed = [state for state in states if state["Failed"]] or list(states)
-    # The last event of one that Nomad has given up says only that.
     events = [each for state in failed for each in told(state["Events"] or ())]
-    return next(
-        (each for each in reversed(events) if not each.startswith(("Not Restarting", "Alloc Unhealthy"))),
-        "its last deployment failed",
-    )
+    return reason(events) or "its last deployment failed"
 
 
 def _failed_on_their_nodes(allocations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 # Events that every task has, or that say what others say better.
 _ORDINARY = {"Received", "Task Setup", "Started", "Restarting", "Killing", "Killed"}
+_RESULTS = ("Not Restarting", "Alloc Unhealthy")
 _BCRYPT = re.compile(r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}")
 
 
@@ -21,6 +22,14 @@ def told(events: Iterable[Mapping[str, Any]]) -> list[str]:
         told.pop(message, None)
         told[message] = None
     return list(told)
+
+
+def reason(events: Iterable[str]) -> str | None:
+    """Find the newest event that says why a task failed, of those that `told` gives.
+
+    That Nomad gave the task up, or found it unhealthy for it, is noted before or after the reason.
+    """
+    return next((each for each in reversed(list(events)) if not each.startswith(_RESULTS)), None)
 
 
 def masked(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from checks.doctor.facts import Facts
 from checks.doctor.finding import Finding, failure, not_looked_at, ok, warning
 from checks.status import last_deployment
+from checks.task_events import reason
 from checks.wanted import is_deployed
 from checks.why import Why
 
@@ -15,11 +16,11 @@ _NANOSECONDS = 1_000_000_000
 
 
 def job_deployed(facts: Facts) -> Finding:
-    """The job is in Nomad and not stopped.
+    """The job is in Nomad, not stopped and not dead.
 
     Symptom: Connection refused on the registry's port; Traefik answers 404.
 
-    Cause: It was never deployed, or somebody stopped it (`nomad job stop`).
+    Cause: It was never deployed, somebody stopped it (`nomad job stop`), or its first deploy failed.
 
     Fix: `pulumi up`
     """
@@ -28,6 +29,8 @@ def job_deployed(facts: Facts) -> Finding:
         return failure(f"Nomad at {facts.servers.nomad.address} has no job {name}", facts.up)
     if job["Stop"]:
         return failure(f"job {name} was stopped", facts.up)
+    if dead := [each for each in facts.dead_jobs() if each.job == name]:
+        return failure(str(dead[0]), facts.up)
     return ok(f"job {name} version {job['Version']} is {job['Status']}")
 
 
@@ -181,7 +184,8 @@ def _reasons(found: Why) -> Iterator[str]:
     yield found.summary
     yield from found.placement[:2]
     for each in found.failures[:1]:
-        yield from [event for event in each.events if not event.startswith("Not Restarting")][-1:]
+        if told := reason(each.events):
+            yield told
         yield from (each.stderr or each.stdout)[-1:]
 
 

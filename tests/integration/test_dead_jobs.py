@@ -65,15 +65,15 @@ def running(nomad, job):
 def test_an_image_that_cannot_be_pulled_at_the_first_deploy_is_run_by_the_next_up(registry, nomad):
     well = registry.settings_text()
     registry.destroy()
-    registry.change("registry", image=LATE)
-    assert "terminated with status 'failed'" in registry.up(check=False)
-    told_by_each_command(registry, "Failed to pull `registry-late:3`")
-    assert "terminated with status 'failed'" in registry.up(check=False), (
-        "it is tried again, and is not there"
-    )
-
-    registry.docker("tag", "registry:3", LATE)
     try:
+        registry.change("registry", image=LATE)
+        assert "terminated with status 'failed'" in registry.up(check=False)
+        told_by_each_command(registry, "Failed to pull `registry-late:3`")
+        assert "terminated with status 'failed'" in registry.up(check=False), (
+            "it is tried again, and is not there"
+        )
+
+        registry.docker("tag", "registry:3", LATE)
         mend(registry)
         allocation = registry.allocation()
         registry.up()

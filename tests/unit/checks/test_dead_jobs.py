@@ -213,3 +213,14 @@ def test_a_system_job_that_is_deployed_anew_gets_time_to_start(servers, ready, m
     require_alive(servers(ready(), answers).nomad, "docker-registry-pull", ready())
 
     assert len(told) == 1
+
+
+@pytest.mark.parametrize("result", ["Not Restarting", "Alloc Unhealthy"])
+def test_what_nomad_made_of_it_is_not_the_reason_in_whatever_order_it_is_noted(nomad, ready, result):
+    found, failed = job("hub", status="dead"), allocation("hub", "failed")
+    pull, _ = failed["TaskStates"]["registry"]["Events"]
+    made = {"Type": result, "DisplayMessage": "Unhealthy because of failed task", "Details": {}}
+
+    for events in ([pull, made], [made, pull]):
+        failed["TaskStates"]["registry"]["Events"] = events
+        assert dead_jobs(nomad(found, [failed]), ready())[0].what == f"is dead: {PULL}"

@@ -158,3 +158,15 @@ def test_another_job_that_is_dead_is_started_by_up(look, well):
     assert (found.state, found.fix) == ("failure", "pulumi up --stack dev")
     assert found.what == "job docker-registry-gc was stopped"
     assert look(jobs_live).state == "ok"
+
+
+def test_a_job_whose_first_deploy_failed_is_dead_for_the_reason_that_nomad_noted(look, recorded):
+    answers = recorded("image-pull")
+    for allocation in answers[f"{JOB}/allocations"]["body"]:
+        for state in allocation["TaskStates"].values():
+            state["Events"].append({**event("Alloc Unhealthy"), "DisplayMessage": "of failed task"})
+
+    for check in (job_deployed, allocation_runs):
+        found = look(check, answers)
+        assert found.state == "failure", check
+        assert "Driver Failure: Failed to pull `localhost:1/none:1`" in found.what, check
