@@ -41,15 +41,20 @@ def drift(stack: StackName = None, as_json: AsJson = False) -> None:
     with Servers(settings.providers) as servers:
         dead = dead_jobs(servers.nomad, settings)
         jobs = {each.label: None if each.is_gone else each.deployed_job for each in found}
-        names = {each.job for each in dead}  # of which that is all that there is to say
-        changed = [each for each in job_changes(servers.nomad, jobs) if each.job not in names]
+        changed = list(job_changes(servers.nomad, jobs))
         there = {each.urn for each in found if not each.is_gone}
         secrets = dict(
             changed_secrets(servers.vault, settings, (each for each in deployed if each.urn in there))
         )
     drifted = [
-        *drifts(chosen.name, settings.providers.nomad.address, found, changed, secrets),
-        *deaths(chosen.name, dead),
+        *drifts(
+            chosen.name,
+            settings.providers.nomad.address,
+            found,
+            [each for each in changed if each.job not in {job.job for job in dead}],
+            secrets,
+        ),
+        *deaths(chosen.name, dead, changed),
     ]
     if as_json:
         say_json([asdict(each) for each in drifted])
@@ -60,10 +65,12 @@ def drift(stack: StackName = None, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def deaths(stack: str, dead: list[DeadJob]) -> Iterator[Drift]:
-    """Name the jobs that only a deploy starts again."""
-    for each in dead:
-        yield Drift(resource=f"job {each.job}", what=(each.what,), fix=f"pulumi up --stack {stack}")
+def deaths(stack: str, dead: list[DeadJob], changed: list[JobChange]) -> Iterator[Drift]:
+    """Name the jobs that only a deploy starts again, and what else was changed of them."""
+    differences = {change.job: change.lines for change in changed}
+    for job in dead:
+        what = (job.what, *differences.get(job.job, ()))
+        yield Drift(resource=f"job {job.job}", what=what, fix=f"pulumi up --stack {stack}")
 
 
 def changed_secrets(

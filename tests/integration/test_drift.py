@@ -11,6 +11,7 @@ import pytest
 import yaml
 from documents import block
 from forwarding import other_address
+from waiting import until
 
 PAGE = "docs/pull-requests.md"
 EXCEPTED = block(
@@ -37,8 +38,7 @@ def test_a_job_changed_behind_pulumis_back_is_shown_and_mended_by_the_command(re
     registry.docker("tag", "registry:3", "registry:theirs")
     with httpx.Client(base_url=registry.cluster.nomad_address) as nomad:
         job = nomad.get("/v1/job/docker-registry").json()
-        group, task = job["TaskGroups"][0], job["TaskGroups"][0]["Tasks"][0]
-        group["Count"] = 0
+        task = job["TaskGroups"][0]["Tasks"][0]
         task["Resources"]["MemoryMB"] = 333
         task["Config"]["image"] = "registry:theirs"
         task["Env"]["FOO"] = "bar"
@@ -46,7 +46,6 @@ def test_a_job_changed_behind_pulumis_back_is_shown_and_mended_by_the_command(re
 
     told = registry.documented("README.md", "python -m ops drift", check=False)
 
-    assert "-     Count: 0" in told
     assert "-         MemoryMB: 333" in told
     assert "-         image: registry:theirs" in told
     assert "-       Env[FOO]: bar" in told
@@ -56,6 +55,23 @@ def test_a_job_changed_behind_pulumis_back_is_shown_and_mended_by_the_command(re
     registry.wait_until_served()
     assert "everything is as it was deployed" in registry.shell(DRIFT)
     assert registry.changes() == {}
+
+
+def test_a_job_scaled_to_nothing_is_told_as_dead_with_its_difference_and_up_starts_it(registry):
+    with httpx.Client(base_url=registry.cluster.nomad_address) as nomad:
+        job = nomad.get("/v1/job/docker-registry").json()
+        job["TaskGroups"][0]["Count"] = 0
+        nomad.post("/v1/jobs", json={"Job": job}).raise_for_status()
+        until(lambda: nomad.get("/v1/job/docker-registry").json()["Status"] == "dead")
+
+    told = registry.documented("README.md", "python -m ops drift", check=False)
+
+    assert "is dead: nothing of it runs" in told
+    assert "-     Count: 0" in told
+    assert "to mend it: pulumi up --stack dev" in told
+    registry.up()
+    registry.wait_until_served()
+    assert "everything is as it was deployed" in registry.shell(DRIFT)
 
 
 def test_what_changed_in_vault_and_consul_is_named_and_up_mends_it(registry):

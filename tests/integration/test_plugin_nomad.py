@@ -1,6 +1,7 @@
 """The local nomad plugin against a real Nomad, driven by the real engine."""
 
 import json
+import re
 
 import httpx
 import pulumi
@@ -225,9 +226,9 @@ def test_what_failed_is_not_started_by_the_same_jobspec_but_by_one_with_a_mark(s
 
     again = trial.failure("up", job(spec), refresh=True)
 
-    words = "terminated with status 'failed'"
-    [ended] = {line.partition("deployment '")[2] for line in (first + again).splitlines() if words in line}
-    assert ended, "the second one tells how the first deployment ended"
+    ended = r"deployment '([0-9a-f-]+)' terminated with status 'failed'"
+    [deployment] = set(re.findall(ended, first))
+    assert set(re.findall(ended, again)) == {deployment}, "the second one tells how the first one ended"
     spec["TaskGroups"][0]["Meta"] = {"started_after": "the first deployment"}
     assert trial.up(job(spec), refresh=True).operations == {"web": "update"}
     assert api.get("/job/plugin-given-up").json()["Status"] == "running"

@@ -127,10 +127,18 @@ def test_a_secret_that_a_job_writes_is_written_again_by_that_job():
 
 
 def test_a_dead_job_is_started_by_up():
-    [drift] = deaths("dev", [DeadJob(job="docker-registry-gc", what="was stopped")])
+    [drift] = deaths("dev", [DeadJob(job="docker-registry-gc", what="was stopped")], [])
 
     assert (drift.resource, drift.what) == ("job docker-registry-gc", ("was stopped",))
     assert drift.fix == "pulumi up --stack dev"
+
+
+def test_what_else_was_changed_of_a_dead_job_is_told_too():
+    change = JobChange(label="nomad:Job registry-job", job="docker-registry", lines=("-     Count: 0",))
+
+    [drift] = deaths("dev", [DeadJob(job="docker-registry", what="is dead")], [change])
+
+    assert drift.what == ("is dead", "-     Count: 0")
 
 
 def test_what_the_stack_no_longer_has_is_to_go():
