@@ -307,7 +307,7 @@ def test_a_password_that_the_upstream_refuses_is_told_before_anything_changes(mi
     refused = f"{mirrors.private.url} refuses the user of mirror private with this password (401)"
     assert found["state"] == "failure" and refused in found["what"]
     assert "pulumi config set --secret --path 'docker-registry:mirrors[1].password'" in found["fix"]
-    assert f"mirrors[1]: {mirrors.private.url} refuses user {USER} with this password (401)" in told
+    assert f"mirrors[1]: {refused}" in told
     assert "hunter2hunter2" not in told
 
 
