@@ -228,6 +228,10 @@ def test_a_link_in_the_store_leads_no_restore_to_a_secret(registry, vault):
     (tags_folder / "cut/current").mkdir(parents=True)
     (tags_folder / "cut/current/link").write_text("hvs.planted")
     os.mkfifo(links["pipe"])
+    owner = tags_folder.stat()  # as whom the registry would have written it
+    for tag in ("token", "password", "pipe", "cut"):
+        for path in (tags_folder / tag, *(tags_folder / tag).rglob("*")):
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
     password = vault.secrets.kv.v2.read_secret_version(path=SECRET)["data"]["data"]["password"]
     try:
         ops(registry, "backup", "now")

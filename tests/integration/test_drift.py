@@ -98,7 +98,7 @@ def test_a_change_of_memory_is_one_line_of_the_preview_and_its_exact_difference(
     assert registry.changes() == {"registry-job": "update"}
     assert re.search(r"registry-job +update +\[diff: ~jobspec\]", registry.preview())
     assert registry.shell(MARKDOWN) == (
-        f"### Stack `dev`\n\n- **update** nomad:Job registry-job: jobspec\n\n```diff\n{shown.text}\n```\n"
+        f"### Stack `dev`\n\n- **update** `nomad:Job registry-job: jobspec`\n\n```diff\n{shown.text}\n```\n"
     )
 
 
