@@ -96,6 +96,27 @@ def test_without_a_new_key_a_run_writes_nothing_and_the_registry_goes_on(registr
     assert after["TaskStates"]["registry"]["Restarts"] == allocation["TaskStates"]["registry"]["Restarts"]
 
 
+@pytest.mark.parametrize("how", ["deleted", "gone with all its versions"])
+def test_keys_that_somebody_removed_are_named_and_written_again(registry, vault, how):
+    kids, _ = stored(vault)
+    if how == "deleted":
+        vault.secrets.kv.v2.delete_latest_version_of_secret(path=SECRET)
+    else:
+        vault.secrets.kv.v2.delete_metadata_and_all_versions(path=SECRET)
+
+    def drift(check=True):
+        return json.loads(
+            registry.run("python", "-m", "ops", "drift", "--json", "--stack", "dev", check=check)
+        )
+
+    [drifted] = drift(check=False)
+
+    assert drifted["what"] == ["its newest version in Vault is deleted or destroyed"]
+    registry.shell(drifted["fix"])
+    assert stored(vault)[0] == kids
+    assert drift() == []
+
+
 def auth_file(registry):
     return registry.cluster.instance.auth_volume / "config.json"
 
