@@ -175,6 +175,44 @@ def test_after_the_volume_was_wiped_a_restore_brings_back_every_image(registry, 
     assert "three" not in tags(registry, "backup/app")
 
 
+def test_a_link_in_the_store_leads_no_restore_to_a_secret(registry, vault):
+    tags_folder = store(registry) / "registry/v2/repositories/backup/app/_manifests/tags"
+    links = {
+        "token": tags_folder / "token/current/link",  # to a file, and to a folder on the way
+        "password": tags_folder / "password/current",
+        "pipe": tags_folder / "pipe/current/link",
+    }
+    for link in links.values():
+        link.parent.mkdir(parents=True)
+    links["token"].symlink_to("/secrets/vault_token")
+    links["password"].symlink_to("/secrets")
+    (tags_folder / "cut/current").mkdir(parents=True)
+    (tags_folder / "cut/current/link").write_text("hvs.planted")
+    os.mkfifo(links["pipe"])
+    owner = tags_folder.stat()  # as whom the registry would have written it
+    for tag in ("token", "password", "pipe", "cut"):
+        for path in (tags_folder / tag, *(tags_folder / tag).rglob("*")):
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    before = sorted(set(tags(registry, "backup/app")) - {"token", "password", "pipe", "cut"})
+    password = vault.secrets.kv.v2.read_secret_version(path=SECRET)["data"]["data"]["password"]
+    try:
+        ops(registry, "backup", "now")
+        told = ops(registry, "restore", "latest", "--repository", "backup/app", "--yes", check=False)
+        for link in links.values():
+            path = link.relative_to(store(registry).parent)
+            assert f"{path} is neither a file nor a directory, and is left out" in told
+        assert "backup/app:cut is no digest" in told
+        ops(registry, "restore", "latest", "--repository", "backup/app", "--yes", "--accept-damage")
+        assert [each for each in links.values() if os.path.lexists(each)] == []
+    finally:
+        for tag in ("token", "password", "pipe", "cut"):
+            shutil.rmtree(tags_folder / tag, ignore_errors=True)
+    registry.wait_until_served()
+    assert not [secret for secret in (password, "hvs.", "eyJ") if secret in told]
+    assert sorted(tags(registry, "backup/app")) == before
+    ops(registry, "backup", "now")  # without what was planted
+
+
 def test_one_repository_is_restored_and_mended_beside_what_the_others_got_since(
     registry, images, push, pulls
 ):
@@ -211,42 +249,6 @@ def test_what_a_restore_replaced_can_be_had_back_but_its_damage_has_to_be_accept
     assert " has other content: " in told
     ops(registry, "restore", undo["id"][:8], "--yes", "--accept-damage")
     registry.wait_until_served()
-    assert "unwanted" in tags(registry, "backup/app")
-
-
-def test_a_link_in_the_store_leads_no_restore_to_a_secret(registry, vault):
-    tags_folder = store(registry) / "registry/v2/repositories/backup/app/_manifests/tags"
-    links = {
-        "token": tags_folder / "token/current/link",  # to a file, and to a folder on the way
-        "password": tags_folder / "password/current",
-        "pipe": tags_folder / "pipe/current/link",
-    }
-    for link in links.values():
-        link.parent.mkdir(parents=True)
-    links["token"].symlink_to("/secrets/vault_token")
-    links["password"].symlink_to("/secrets")
-    (tags_folder / "cut/current").mkdir(parents=True)
-    (tags_folder / "cut/current/link").write_text("hvs.planted")
-    os.mkfifo(links["pipe"])
-    owner = tags_folder.stat()  # as whom the registry would have written it
-    for tag in ("token", "password", "pipe", "cut"):
-        for path in (tags_folder / tag, *(tags_folder / tag).rglob("*")):
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
-    password = vault.secrets.kv.v2.read_secret_version(path=SECRET)["data"]["data"]["password"]
-    try:
-        ops(registry, "backup", "now")
-        told = ops(registry, "restore", "latest", "--repository", "backup/app", "--yes", check=False)
-        for link in links.values():
-            path = link.relative_to(store(registry).parent)
-            assert f"{path} is neither a file nor a directory, and is left out" in told
-        assert "backup/app:cut is no digest" in told
-        ops(registry, "restore", "latest", "--repository", "backup/app", "--yes", "--accept-damage")
-        assert [each for each in links.values() if os.path.lexists(each)] == []
-    finally:
-        for tag in ("token", "password", "pipe", "cut"):
-            shutil.rmtree(tags_folder / tag, ignore_errors=True)
-    registry.wait_until_served()
-    assert not [secret for secret in (password, "hvs.", "eyJ") if secret in told]
     assert "unwanted" in tags(registry, "backup/app")
 
 
