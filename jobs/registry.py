@@ -154,6 +154,9 @@ def route_tags(settings: Settings, service: str) -> tuple[str, ...]:
 
 def _services(settings: Settings, service: str) -> tuple[nomad.Service, ...]:
     homepage, config = settings.registry.homepage.enabled, _complete_config(settings)
+    check = server_check(settings, config)
+    if settings.registry.is_shared:
+        check = replace(check, failures_before_critical=1)  # the others serve meanwhile
     return (
         nomad.Service(
             name=service,
@@ -162,7 +165,7 @@ def _services(settings: Settings, service: str) -> tuple[nomad.Service, ...]:
                 *route_tags(settings, service),
                 *(f"{key}={value}" for key, value in _homepage(settings).items() if homepage),
             ),
-            checks=(server_check(settings, config),),
+            checks=(check,),
         ),
         metrics_service(f"{service}-metrics", config),
     )

@@ -415,3 +415,10 @@ def test_an_autoscaler_gets_its_bounds(job):
 
     assert group(made)["Count"] == 3
     assert (group(made)["Scaling"]["Min"], group(made)["Scaling"]["Max"]) == (2, 5)
+
+
+def test_one_of_several_instances_counts_as_down_at_its_first_failed_check(job):
+    made = job(CONFIG_GRANT, storage=BUCKET, registry=MANY)
+
+    (service, _) = made["TaskGroups"][0]["Services"]
+    assert [check["FailuresBeforeCritical"] for check in service["Checks"]] == [1]
