@@ -1,10 +1,10 @@
 """Secrets that a stack file has in clear. Pulumi decrypts all for the program, so the file tells."""
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from config.contradictions import NAMESPACE
+from config.encrypted import parsed
 from config.problems import Problem, key_of
 
 _SECRETS = frozenset({"password", "secretKey", "clientSecret", "privateKey"})
@@ -22,18 +22,8 @@ def clear_secrets(file_config: Mapping[str, Any]) -> list[Problem]:
         )
         for section, written in file_config.items()
         if section.startswith(f"{NAMESPACE}:")
-        for key in _in_clear(section, _parsed(written), ())
+        for key in _in_clear(section, parsed(written), ())
     ]
-
-
-def _parsed(written: Any) -> Any:
-    """Read a section; `pulumi config set` without --path keeps JSON as text."""
-    if not isinstance(written, str):
-        return written
-    try:
-        return json.loads(written)
-    except ValueError:
-        return None
 
 
 def _in_clear(section: str, written: Any, path: tuple[str | int, ...]) -> Iterator[str]:

@@ -33,7 +33,7 @@ def marked(
             problems.append(_needed_in_clear(key, "jobs and messages have it"))
         elif key.startswith(f"{NAMESPACE}:"):
             try:
-                found[key] = json.dumps(_mark(_parsed(config[key]), _parsed(file_config.get(key))))
+                found[key] = json.dumps(_mark(parsed(config[key]), parsed(file_config.get(key))))
             except _OtherFileError:
                 problems.append(
                     Problem(
@@ -51,7 +51,7 @@ def unmarked(value: Any) -> tuple[Any, list[tuple[str | int, ...]]]:
     if not _is_marked(value):
         plain = _without_marks(value)
         return plain, [path for path, leaf in leaves(plain) if isinstance(leaf, Encrypted)]
-    plain = _parsed(value[_MARK])
+    plain = parsed(value[_MARK])
     return _all_encrypted(plain), [path for path, _ in leaves(plain)] or [()]
 
 
@@ -126,7 +126,7 @@ def _all_encrypted(value: Any) -> Any:
     return Encrypted(value) if isinstance(value, str) else value
 
 
-def _parsed(written: Any) -> Any:
+def parsed(written: Any) -> Any:
     """Read a section; as text it is JSON, as `pulumi config set` without --path keeps it."""
     if not isinstance(written, str):
         return written
